@@ -3,10 +3,14 @@
 //! Nothing here opens, waits, or looks at a clock. A machine takes bytes by `handle_input`, tells what happened by
 //! `poll_event`, and hands out what it wants sent by `take_output`.
 
+pub mod capability;
 mod oid;
+pub mod pktline;
 mod refs;
 mod service;
+pub mod sideband;
 
+pub use capability::Capabilities;
 pub use oid::{ObjectFormat, ObjectId};
 pub use refs::{Head, InvalidRefName, MAX_REF_NAME, Ref, RefName};
 pub use service::{Service, Version};
