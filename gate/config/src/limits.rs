@@ -1,0 +1,94 @@
+//! Every wait, size and count, with its name and its default.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use crate::{ByteSize, Period};
+
+/// What the gate waits for and how much it takes. A limit that is met is named in the message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Until a connection to the origin stands, name look-up, TLS and ssh's key exchange included.
+    pub connect: Period,
+    /// Until the origin has listed its refs and sent what is new; a request that waits longer fails.
+    pub refresh: Period,
+    /// The same for a repository that has no mirror yet.
+    pub first_mirror: Period,
+    /// How long a client may neither send nor take a byte.
+    pub client_idle: Period,
+    /// One run of the scanner.
+    pub scan: Period,
+    /// How long a push waits for a free scanner.
+    pub scan_queue: Period,
+    /// From the first byte of a forwarded push to the origin's report.
+    pub forward: Period,
+    /// The longest silence before a client is sent a keepalive, where the protocol has a sideband.
+    pub keepalive: Period,
+    /// How long sessions may go on after the gate was told to stop.
+    pub drain: Period,
+
+    /// Sessions at once, over all doors.
+    #[serde(deserialize_with = "above_zero")]
+    pub sessions: usize,
+    /// Sessions at once on one repository.
+    #[serde(deserialize_with = "above_zero")]
+    pub sessions_per_repo: usize,
+    /// Mirrors made for patterned repositories.
+    #[serde(deserialize_with = "above_zero")]
+    pub mirrors: usize,
+    /// Ref commands in one push.
+    #[serde(deserialize_with = "above_zero")]
+    pub commands: usize,
+    /// Wants in one fetch.
+    #[serde(deserialize_with = "above_zero")]
+    pub wants: usize,
+    /// Haves in one fetch.
+    #[serde(deserialize_with = "above_zero")]
+    pub haves: usize,
+
+    /// A pushed pack, in bytes on the wire.
+    pub pack: ByteSize,
+    /// One pushed object, in bytes as git counts them.
+    pub object: ByteSize,
+    /// Deltas upon deltas in a pushed pack.
+    #[serde(deserialize_with = "above_zero")]
+    pub delta_depth: usize,
+    /// Bytes that one received byte may become, over a whole pack or a whole compressed request.
+    #[serde(deserialize_with = "above_zero")]
+    pub inflate_ratio: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Period::from_secs(10),
+            refresh: Period::from_secs(30),
+            first_mirror: Period::from_secs(30 * 60),
+            client_idle: Period::from_secs(60),
+            scan: Period::from_secs(120),
+            scan_queue: Period::from_secs(60),
+            forward: Period::from_secs(120),
+            keepalive: Period::from_secs(5),
+            drain: Period::from_secs(30),
+            sessions: 512,
+            sessions_per_repo: 128,
+            mirrors: 10_000,
+            commands: 10_000,
+            wants: 100_000,
+            haves: 100_000,
+            pack: ByteSize::gib(2),
+            object: ByteSize::mib(256),
+            delta_depth: 4095,
+            inflate_ratio: 200,
+        }
+    }
+}
+
+fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => Err(D::Error::custom(
+            "a limit of 0 lets nothing through; leave the key out for its default",
+        )),
+        count => Ok(count),
+    }
+}
