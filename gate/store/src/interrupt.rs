@@ -27,9 +27,4 @@ impl Interrupt {
     pub fn check(&self) -> Result<(), Interrupted> {
         if self.is_set() { Err(Interrupted) } else { Ok(()) }
     }
-
-    /// The flag itself, for gix's `should_interrupt`.
-    pub fn flag(&self) -> &AtomicBool {
-        &self.0
-    }
 }

@@ -1,0 +1,157 @@
+//! One pack and its index, mapped into memory.
+
+use proto::{ObjectFormat, ObjectId};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::entry::EntryHeader;
+use super::order::PackOrder;
+use super::{Entry, OpenPackError, ReadError};
+use crate::ids;
+
+/// A pack with its index. It stays readable after its files are unlinked.
+pub struct Pack {
+    data: gix_pack::data::File,
+    index: gix_pack::index::File,
+    format: ObjectFormat,
+    uid: u64,
+    order: OnceLock<PackOrder>,
+}
+
+impl Pack {
+    /// Maps `pack-….pack` and the `.idx` beside it; checks their shape, not their checksums.
+    pub fn open(pack: &Path, format: ObjectFormat) -> Result<Self, OpenPackError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let fail = |path: &Path| {
+            let path = path.to_owned();
+            move |source: Box<dyn std::error::Error + Send + Sync>| OpenPackError { path, source }
+        };
+        let hash = ids::kind(format);
+        let data = gix_pack::data::File::at(pack, hash).map_err(|e| fail(pack)(e.into()))?;
+        let idx = pack.with_extension("idx");
+        let index = gix_pack::index::File::at(&idx, hash).map_err(|e| fail(&idx)(e.into()))?;
+        if data.num_objects() != index.num_objects() {
+            return Err(fail(&idx)("the index counts other objects than the pack".into()));
+        }
+        let uid = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { data, index, format, uid, order: OnceLock::new() })
+    }
+
+    /// Where the pack was opened; after a consolidation nothing may lie there any more.
+    pub fn path(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub fn format(&self) -> ObjectFormat {
+        self.format
+    }
+
+    /// How many objects it holds.
+    pub fn len(&self) -> u32 {
+        self.index.num_objects()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole file, header and trailer included.
+    pub fn bytes(&self) -> &[u8] {
+        self.data.entry_slice(0..self.data.data_len() as u64).unwrap_or_default()
+    }
+
+    /// Where the last entry ends and the trailer begins.
+    pub fn end(&self) -> u64 {
+        self.data.pack_end() as u64
+    }
+
+    /// The checksum at the pack's end.
+    pub fn trailer(&self) -> ObjectId {
+        let raw = self.bytes().get(self.data.pack_end()..).unwrap_or_default();
+        ObjectId::from_raw(raw).expect("the trailer was measured when the pack was opened")
+    }
+
+    /// The position of an object in the index, which is sorted by id.
+    pub fn position(&self, id: &ObjectId) -> Option<u32> {
+        if id.format() != self.format {
+            return None;
+        }
+        self.index.lookup(ids::as_oid(id))
+    }
+
+    /// The id at a position. Panics past [`len`](Self::len).
+    pub fn id_at(&self, position: u32) -> ObjectId {
+        ids::from_oid(self.index.oid_at_index(position))
+    }
+
+    /// Where the object at a position has its entry. Panics past [`len`](Self::len).
+    pub fn offset_at(&self, position: u32) -> u64 {
+        self.index.pack_offset_at_index(position)
+    }
+
+    /// The CRC-32 of a position's entry, header included, if the index has one. Panics past [`len`](Self::len).
+    pub fn crc32_at(&self, position: u32) -> Option<u32> {
+        self.index.crc32_at_index(position)
+    }
+
+    /// All entries in the order in which they lie; made at the first call.
+    pub fn order(&self) -> &PackOrder {
+        self.order.get_or_init(|| PackOrder::new(&self.index, self.end()))
+    }
+
+    /// The entry that begins at `offset`, with its bytes as they lie; uses [`order`](Self::order) to find its end.
+    pub fn entry(&self, offset: u64) -> Result<Entry<'_>, ReadError> {
+        let order = self.order();
+        let rank =
+            order.rank(offset).ok_or_else(|| self.corrupt(offset, "no entry begins here"))?;
+        self.entry_between(offset, order.end(rank))
+    }
+
+    /// The `rank`th entry in pack order. Panics past [`len`](Self::len).
+    pub fn nth_entry(&self, rank: u32) -> Result<Entry<'_>, ReadError> {
+        let order = self.order();
+        self.entry_between(order.offset(rank), order.end(rank))
+    }
+
+    /// Tells this pack from all others of this process; never used again.
+    pub(crate) fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    /// The header at `offset` and everything behind it up to the trailer, without looking for the entry's end.
+    pub(crate) fn header_at(&self, offset: u64) -> Result<(EntryHeader, &[u8]), ReadError> {
+        let bytes = self
+            .data
+            .entry_slice(offset.min(self.end())..self.end())
+            .ok_or_else(|| self.corrupt(offset, "offset past the end"))?;
+        let header = EntryHeader::from_slice(offset, self.format, bytes)
+            .map_err(|what| self.corrupt(offset, what))?;
+        Ok((header, &bytes[header.len..]))
+    }
+
+    pub(crate) fn corrupt(&self, offset: u64, what: impl Into<super::Corruption>) -> ReadError {
+        ReadError::Corrupt { pack: self.name(), offset, what: what.into() }
+    }
+
+    /// The file's name without its directory.
+    fn name(&self) -> PathBuf {
+        self.path().file_name().map(PathBuf::from).unwrap_or_default()
+    }
+
+    fn entry_between(&self, offset: u64, end: u64) -> Result<Entry<'_>, ReadError> {
+        let bytes = self
+            .data
+            .entry_slice(offset..end)
+            .ok_or_else(|| self.corrupt(offset, "offset past the end"))?;
+        let header = EntryHeader::from_slice(offset, self.format, bytes)
+            .map_err(|what| self.corrupt(offset, what))?;
+        Ok(Entry { offset, kind: header.kind, size: header.size, deflated: &bytes[header.len..] })
+    }
+}
+
+impl std::fmt::Debug for Pack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pack").field("name", &self.name()).field("objects", &self.len()).finish()
+    }
+}
