@@ -14,8 +14,12 @@ pub struct Limits {
     pub refresh: Period,
     /// The same for a repository that has no mirror yet.
     pub first_mirror: Period,
+    /// Until a client has said what it wants: the request line, the HTTP headers.
+    pub request: Period,
     /// How long a client may neither send nor take a byte.
     pub client_idle: Period,
+    /// How long a session waits for its place when all are taken.
+    pub session_queue: Period,
     /// One run of the scanner.
     pub scan: Period,
     /// How long a push waits for a free scanner.
@@ -64,7 +68,9 @@ impl Default for Limits {
             connect: Period::from_secs(10),
             refresh: Period::from_secs(30),
             first_mirror: Period::from_secs(30 * 60),
+            request: Period::from_secs(10),
             client_idle: Period::from_secs(60),
+            session_queue: Period::from_secs(30),
             scan: Period::from_secs(120),
             scan_queue: Period::from_secs(60),
             forward: Period::from_secs(120),

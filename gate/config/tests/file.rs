@@ -219,7 +219,7 @@ fn any_config() -> impl Strategy<Value = Config> {
     let rule = ("[a-z/*\"\\\\]{1,12}", any::<[bool; 4]>()).prop_map(
         |(name, [create, update, force, delete])| RefRule {
             name: Glob::new(name),
-            repo: create.then(|| RepoPattern::parse("a/*").unwrap()),
+            repo: create.then(|| RepoPattern::parse("a/*").expect("made to be right")),
             create,
             update,
             force,
@@ -266,8 +266,8 @@ fn repo(name: &str, kind: u8, star: bool) -> Repo {
     };
     let ssh = kind == 0 || kind == 3;
     Repo {
-        name: RepoPattern::parse(&name).unwrap(),
-        origin: OriginPattern::parse(&url).unwrap(),
+        name: RepoPattern::parse(&name).expect("made to be right"),
+        origin: OriginPattern::parse(&url).expect("made to be right"),
         identity: ssh.then(|| file.clone()),
         known_hosts: ssh.then(|| file.clone()),
         token: (kind == 1).then(|| file.clone()),
