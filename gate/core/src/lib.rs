@@ -2,6 +2,7 @@
 //! sessions and origins arrive as streams of bytes.
 
 pub mod blocking;
+pub mod dial;
 mod error;
 
 pub use error::{Blame, Error};

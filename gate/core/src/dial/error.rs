@@ -1,0 +1,157 @@
+//! What kept the gate from hearing the origin, in the origin's own words where it has any.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Words;
+use crate::{Blame, Error as EdgeError};
+
+/// What kind of failure it was; decides how the public line begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// No connection: refused, no route, no such name, TLS failed.
+    Unreachable,
+    /// A named limit of the gate's ran out.
+    TimedOut { limit: &'static str, after: Duration },
+    /// The origin's host key is not pinned: no pin, no connection.
+    NoPin,
+    /// The origin's host key, or its certificate, is not the one that is pinned.
+    HostKey,
+    /// The gate's own credential can't be read or used.
+    Credential,
+    /// The origin does not take the gate's credential.
+    Denied,
+    /// The origin has no such repository, or hides it.
+    UnknownRepository,
+    /// The origin said no, in its own words.
+    Refused,
+    /// The connection ended in the middle.
+    Lost,
+    /// What came is not the git protocol, or more than a named limit allows.
+    Garbage,
+    /// A pack that lacks what it promised, or is broken.
+    BadPack,
+    /// The gate could not keep what the origin sent.
+    Gate,
+}
+
+impl ErrorKind {
+    /// How the public line begins.
+    const fn lead(self) -> &'static str {
+        match self {
+            Self::Unreachable => "origin is unreachable",
+            Self::TimedOut { .. } => "origin is too slow",
+            Self::NoPin => "origin's host key is not pinned",
+            Self::HostKey => "origin's host key is not the pinned one",
+            Self::Credential => "the gate's credential for the origin can't be used",
+            Self::Denied => "origin denied the gate access",
+            Self::UnknownRepository => "origin has no such repository",
+            Self::Refused => "origin refused",
+            Self::Lost => "origin hung up",
+            Self::Garbage => "origin does not speak the git protocol",
+            Self::BadPack => "origin sent a pack that is not whole",
+            Self::Gate => "the gate could not update its mirror",
+        }
+    }
+
+    /// The name in log events.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TimedOut { .. } => "timed out",
+            Self::NoPin => "no pin",
+            Self::HostKey => "host key",
+            Self::Credential => "credential",
+            Self::Denied => "denied",
+            Self::UnknownRepository => "unknown repository",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
+            Self::Garbage => "garbage",
+            Self::BadPack => "bad pack",
+            Self::Gate => "gate",
+        }
+    }
+}
+
+/// Why the origin was not heard. `Display` is fit for a client: no host path, no credential.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    /// Cleaned: one line, printable, bounded.
+    words: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error whose `words`, the origin's or the transport's own, may be shown to a client.
+    pub fn new(kind: ErrorKind, words: impl AsRef<[u8]>) -> Self {
+        Self { kind, words: Words::clean(words.as_ref()), source: None }
+    }
+
+    /// The limit called `limit` ran out.
+    pub fn timed_out(limit: &'static str, after: Duration) -> Self {
+        let words = format!("no answer within {} s (limits.{limit})", after.as_secs());
+        Self::new(ErrorKind::TimedOut { limit, after }, words)
+    }
+
+    /// Adds what the log must keep.
+    #[must_use]
+    pub fn with_source(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The origin's own words; empty when it had none.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.lead())?;
+        match self.words.as_str() {
+            "" => Ok(()),
+            words => write!(f, ": {words}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl From<Error> for EdgeError {
+    fn from(error: Error) -> Self {
+        let blame = match error.kind {
+            ErrorKind::Gate => Blame::Gate,
+            _ => Blame::Origin,
+        };
+        Self::new(blame, error.to_string()).with_source(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_line_holds_the_origins_words_and_is_one_line() {
+        let error =
+            Error::new(ErrorKind::UnknownRepository, "ERROR: Repository not found.\n\x1b[31m");
+        assert_eq!(
+            error.to_string(),
+            "origin has no such repository: ERROR: Repository not found. .[31m"
+        );
+        assert_eq!(
+            Error::timed_out("connect", Duration::from_secs(10)).to_string(),
+            "origin is too slow: no answer within 10 s (limits.connect)"
+        );
+        assert_eq!(EdgeError::from(error).blame(), Blame::Origin);
+    }
+}
