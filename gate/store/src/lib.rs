@@ -1,15 +1,26 @@
 //! Mirrors on disk: ordinary bare repositories of which every object lies in a pack and every ref in `packed-refs`.
 //!
 //! Synchronous; long work looks at an [`Interrupt`]. The only crate that names gix.
+#![allow(dead_code, reason = "for the hour in which commit and quarantine are being written")]
 
+mod files;
 mod ids;
 mod interrupt;
+mod lock;
 mod object;
 mod packs;
+mod refs;
+mod snapshot;
+mod store;
 
+pub use files::FileError;
 pub use interrupt::{Interrupt, Interrupted};
+pub use lock::{DataLock, LockError};
 pub use object::{Collision, Kind, ObjectHasher, hash_object};
 pub use packs::{
     Corruption, Entry, EntryKind, Location, MAX_OBJECT_SIZE, OpenPackError, PACK_HEADER_LEN, Pack,
     PackOrder, PackSet, READER_CACHE, ReadError, Reader,
 };
+pub use refs::{PackedRefsError, RefChange, RefEntry, RefTable, RefTableBuilder, RefTableError};
+pub use snapshot::Snapshot;
+pub use store::{CreateStoreError, OpenStoreError, Store};
