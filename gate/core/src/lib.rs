@@ -2,7 +2,11 @@
 //! sessions and origins arrive as streams of bytes.
 
 pub mod blocking;
+pub mod client;
 pub mod dial;
 mod error;
+pub mod session;
 
+pub use client::Client;
 pub use error::{Blame, Error};
+pub use session::{Mode, Session};

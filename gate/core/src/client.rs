@@ -1,0 +1,154 @@
+//! A client's two streams, each step under the idle deadline.
+
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::Error;
+
+/// What a client sends.
+pub type Input = Box<dyn AsyncRead + Send + Unpin>;
+/// What a client reads.
+pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// Bytes taken from a client in one step.
+const READ: usize = 16 * 1024;
+
+/// A client that is talked to: it may take its time between bytes, but not longer than `limits.client_idle`.
+pub struct Client {
+    input: Input,
+    output: Output,
+    buffer: BytesMut,
+    idle: Duration,
+    received: u64,
+    sent: u64,
+}
+
+impl Client {
+    pub fn new(input: Input, output: Output, idle: Duration) -> Self {
+        Self { input, output, buffer: BytesMut::new(), idle, received: 0, sent: 0 }
+    }
+
+    /// The next bytes as they come; `None` when the client has closed its side, which leaves ours open.
+    ///
+    /// # Errors
+    /// When the client is silent for too long, or gone. Dropping the future loses nothing.
+    pub async fn recv(&mut self) -> Result<Option<Bytes>, Error> {
+        self.buffer.reserve(READ);
+        let read = timeout(self.idle, self.input.read_buf(&mut self.buffer)).await;
+        match read.map_err(|_| self.idled())?.map_err(gone)? {
+            0 => Ok(None),
+            n => {
+                self.received += n as u64;
+                Ok(Some(self.buffer.split().freeze()))
+            }
+        }
+    }
+
+    /// Sends bytes; they may wait in a buffer until [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// When the client takes nothing for too long, or is gone.
+    pub async fn send(&mut self, data: &[u8]) -> Result<(), Error> {
+        self.send_parts(data, b"").await
+    }
+
+    /// Sends two parts as if they were one, without joining them: a packet's head, and its payload where it lies.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_parts(&mut self, head: &[u8], body: &[u8]) -> Result<(), Error> {
+        let (mut head, mut body) = (head, body);
+        while !head.is_empty() || !body.is_empty() {
+            let parts = [IoSlice::new(head), IoSlice::new(body)];
+            let written = timeout(self.idle, self.output.write_vectored(&parts)).await;
+            let n = match written.map_err(|_| self.idled())?.map_err(gone)? {
+                0 => return Err(gone(io::ErrorKind::WriteZero.into())),
+                n => n,
+            };
+            self.sent += n as u64;
+            let of_head = n.min(head.len());
+            head = &head[of_head..];
+            body = &body[n - of_head..];
+        }
+        Ok(())
+    }
+
+    /// Makes sure that what was sent is on its way.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        timeout(self.idle, self.output.flush()).await.map_err(|_| self.idled())?.map_err(gone)
+    }
+
+    /// Tells the client that no more will come.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn finish(&mut self) -> Result<(), Error> {
+        timeout(self.idle, self.output.shutdown()).await.map_err(|_| self.idled())?.map_err(gone)
+    }
+
+    /// Bytes that came from the client so far.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes that the client took so far.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn idled(&self) -> Error {
+        Error::client(format!("client idle for {:?} (limits.client_idle)", self.idle))
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("received", &self.received)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+fn gone(error: io::Error) -> Error {
+    Error::client("the client went away").with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn parts_arrive_joined_however_little_the_pipe_takes() {
+        let (ours, mut theirs) = tokio::io::duplex(3);
+        let mut client =
+            Client::new(Box::new(tokio::io::empty()), Box::new(ours), Duration::from_secs(60));
+        let send = async {
+            client.send_parts(b"0009\x01", b"pack").await.unwrap();
+            client.finish().await.unwrap();
+            client.sent()
+        };
+        let mut got = Vec::new();
+        let (sent, read) = tokio::join!(send, theirs.read_to_end(&mut got));
+        assert_eq!((sent, read.unwrap()), (9, 9));
+        assert_eq!(got, b"0009\x01pack");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_meets_a_named_limit() {
+        let (ours, _theirs) = tokio::io::duplex(3);
+        let (input, output) = tokio::io::split(ours);
+        let mut client = Client::new(Box::new(input), Box::new(output), Duration::from_millis(9));
+        let silent = client.recv().await.unwrap_err();
+        assert_eq!(silent.to_string(), "client idle for 9ms (limits.client_idle)");
+        let stuck = client.send(b"more than three").await.unwrap_err();
+        assert_eq!(stuck.to_string(), "client idle for 9ms (limits.client_idle)");
+    }
+}
