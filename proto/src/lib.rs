@@ -6,7 +6,9 @@
 pub mod capability;
 mod oid;
 pub mod pktline;
+pub mod receive_pack;
 mod refs;
+pub mod send_pack;
 mod service;
 pub mod sideband;
 
