@@ -4,6 +4,7 @@
 //! `poll_event`, and hands out what it wants sent by `take_output`.
 
 pub mod capability;
+pub mod fetch_pack;
 mod oid;
 pub mod pktline;
 pub mod receive_pack;
