@@ -3,17 +3,26 @@
 //! Synchronous; long work looks at an [`Interrupt`]. The only crate that names gix.
 #![allow(dead_code, reason = "for the hour in which commit and quarantine are being written")]
 
+mod count;
 mod files;
+mod filter;
+mod graph;
 mod ids;
 mod interrupt;
 mod lock;
 mod object;
+mod object_set;
 mod packs;
 mod refs;
 mod snapshot;
 mod store;
+mod tree;
+mod walk;
+mod write;
 
 pub use files::FileError;
+pub use filter::{Filter, InvalidFilter, MAX_FILTER_SPEC};
+pub use graph::InvalidObject;
 pub use interrupt::{Interrupt, Interrupted};
 pub use lock::{DataLock, LockError};
 pub use object::{Collision, Kind, ObjectHasher, hash_object};
@@ -24,3 +33,5 @@ pub use packs::{
 pub use refs::{PackedRefsError, RefChange, RefEntry, RefTable, RefTableBuilder, RefTableError};
 pub use snapshot::Snapshot;
 pub use store::{CreateStoreError, OpenStoreError, Store};
+pub use walk::WalkError;
+pub use write::{Progress, WriteError, Written};

@@ -12,6 +12,10 @@ mod reader;
 use proto::{ObjectFormat, ObjectId};
 use std::sync::Arc;
 
+#[cfg(test)]
+pub(crate) use delta::apply as apply_delta;
+#[cfg(test)]
+pub(crate) use entry::EntryHeader;
 pub use entry::{Entry, EntryKind};
 pub use error::{Corruption, OpenPackError, ReadError};
 pub use order::PackOrder;

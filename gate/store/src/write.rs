@@ -1,0 +1,304 @@
+//! Writes packs: entries are copied deflated as they lie, only what has lost its base is encoded anew.
+
+mod delta;
+mod encode;
+mod entry;
+mod index;
+mod offsets;
+mod sink;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use hashbrown::HashSet;
+use proto::ObjectId;
+
+use crate::count::Counted;
+use crate::packs::Entry;
+use crate::{EntryKind, Interrupt, Interrupted, Location, Pack, PackSet, ReadError};
+
+use encode::Encoder;
+use entry::Header;
+use offsets::Offsets;
+use sink::Sink;
+
+pub(crate) use index::{Listing, write_index};
+
+/// How far a pack is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Objects found so far.
+    Counting { objects: u64 },
+    /// Objects and bytes handed to the writer so far.
+    Writing { objects: u64, total: u64, bytes: u64 },
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    pub objects: u64,
+    pub bytes: u64,
+    /// The pack's trailer.
+    pub checksum: ObjectId,
+}
+
+/// A pack could not be written to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Walk(#[from] crate::WalkError),
+    #[error("write the pack")]
+    Write(#[source] io::Error),
+    #[error("a pack holds at most 4294967295 objects, not {0}")]
+    TooMany(u64),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// What the reader of a pack understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    /// Deltas may name a base by its distance.
+    pub(crate) ofs_delta: bool,
+    /// Deltas may build upon objects that the other side has and the pack does not hold.
+    pub(crate) thin: bool,
+}
+
+/// Where the objects of a pack come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) packs: &'a PackSet,
+    pub(crate) counted: &'a Counted,
+    /// A pack that comes first, whole and as it lies. It holds none of the counted objects.
+    pub(crate) base: Option<&'a Arc<Pack>>,
+    pub(crate) dialect: Dialect,
+}
+
+/// Bytes copied between two looks at the interrupt.
+const PIECE: usize = 1 << 18;
+
+/// Writes one pack, trailer included. Memory does not grow with the pack.
+pub(crate) fn write_pack(
+    source: Source<'_>,
+    out: &mut dyn Write,
+    listing: Option<&mut Listing>,
+    interrupt: &Interrupt,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Written, WriteError> {
+    let base_len = source.base.map_or(0, |base| u64::from(base.len()));
+    let total = source.counted.send.len() + base_len;
+    let count = u32::try_from(total).map_err(|_| WriteError::TooMany(total))?;
+    let sink = Sink::new(out, source.packs.format(), listing);
+    let mut writer = Writer {
+        source,
+        sink,
+        offsets: Offsets::new(source.packs.packs().len()),
+        pinned: HashSet::new(),
+        encoder: Encoder::new(source.packs),
+        interrupt,
+        progress,
+        written: 0,
+        total,
+    };
+    writer.sink.write(&[b"PACK\0\0\0\x02", &count.to_be_bytes()[..]].concat())?;
+    if let Some(base) = source.base {
+        writer.copy_base(base)?;
+    }
+    for pack in 0..source.packs.packs().len() as u32 {
+        writer.copy_pack(pack)?;
+    }
+    writer.report();
+    let (bytes, checksum) = writer.sink.finish()?;
+    Ok(Written { objects: total, bytes, checksum })
+}
+
+struct Writer<'a> {
+    source: Source<'a>,
+    sink: Sink<'a>,
+    offsets: Offsets,
+    /// Objects that an earlier delta builds upon: they must not build upon anything earlier.
+    pinned: HashSet<Location>,
+    encoder: Encoder,
+    interrupt: &'a Interrupt,
+    progress: &'a mut dyn FnMut(Progress),
+    written: u64,
+    total: u64,
+}
+
+impl Writer<'_> {
+    fn report(&mut self) {
+        let (objects, total, bytes) = (self.written, self.total, self.sink.at());
+        (self.progress)(Progress::Writing { objects, total, bytes });
+    }
+
+    fn copy_base(&mut self, base: &Pack) -> Result<(), WriteError> {
+        let body = &base.bytes()[crate::PACK_HEADER_LEN as usize..base.end() as usize];
+        for piece in body.chunks(PIECE) {
+            self.interrupt.check()?;
+            self.sink.write(piece)?;
+            self.written = u64::from(base.len()) * self.sink.at() / base.end();
+            self.report();
+        }
+        self.written = u64::from(base.len());
+        Ok(())
+    }
+
+    /// Writes the chosen entries of one pack in the order in which they lie, so that bases come first.
+    fn copy_pack(&mut self, number: u32) -> Result<(), WriteError> {
+        let send = &self.source.counted.send;
+        let chosen = send.len_in(number);
+        if chosen == 0 {
+            return Ok(());
+        }
+        let pack = Arc::clone(&self.source.packs.packs()[number as usize]);
+        let order = pack.order();
+        if chosen > pack.len() / 8 {
+            for (rank, position) in (0..).zip(order.positions()) {
+                let at = Location { pack: number, position: *position };
+                if send.contains(at) {
+                    self.copy_entry(at, &pack, pack.nth_entry(rank)?)?;
+                }
+            }
+        } else {
+            let mut ranks: Vec<_> =
+                send.positions(number).filter_map(|at| order.rank(pack.offset_at(at))).collect();
+            ranks.sort_unstable();
+            for rank in ranks {
+                let at = Location { pack: number, position: order.positions()[rank as usize] };
+                self.copy_entry(at, &pack, pack.nth_entry(rank)?)?;
+            }
+        }
+        self.sink.flush_run()
+    }
+
+    fn copy_entry(
+        &mut self,
+        at: Location,
+        pack: &Arc<Pack>,
+        entry: Entry<'_>,
+    ) -> Result<(), WriteError> {
+        if self.written % 256 == 0 {
+            self.interrupt.check()?;
+            self.report();
+        }
+        self.written += 1;
+        self.sink.begin(|| pack.id_at(at.position));
+        self.offsets.note(at.pack, entry.offset, self.sink.at());
+        match self.header_for(at, pack, &entry)? {
+            Some(Header::AsItLies) => self.sink.copy(pack, &entry)?,
+            Some(header) => {
+                self.sink.write(header.bytes(entry.size, self.sink.at()).as_slice())?;
+                self.sink.write(entry.deflated)?;
+            }
+            None => self.encode(at)?,
+        }
+        self.sink.end();
+        Ok(())
+    }
+
+    /// The header with which the entry's deflated bytes mean the same in this pack; `None` if there is none.
+    fn header_for(
+        &mut self,
+        at: Location,
+        pack: &Pack,
+        entry: &Entry<'_>,
+    ) -> Result<Option<Header>, WriteError> {
+        let (position, at_rest) = match entry.kind {
+            EntryKind::Whole(_) => {
+                let better = self.encoder.may_shrink(entry) && self.older(at).is_some();
+                return Ok((!better).then_some(Header::AsItLies));
+            }
+            EntryKind::OfsDelta { base } => {
+                let Some(position) = pack.order().position(base) else {
+                    return Err(pack.corrupt(entry.offset, "a delta's base is no entry").into());
+                };
+                (position, Some(entry.offset - base))
+            }
+            EntryKind::RefDelta { base } => match pack.position(&base) {
+                Some(position) => (position, None),
+                None => {
+                    return Err(pack
+                        .corrupt(entry.offset, "a delta's base is not in its pack")
+                        .into());
+                }
+            },
+        };
+        let Some(base) = self.base(Location { pack: at.pack, position }) else { return Ok(None) };
+        Ok(Some(match base {
+            Base::Written(offset) if self.source.dialect.ofs_delta => {
+                if at_rest == Some(self.sink.at() - offset) {
+                    Header::AsItLies
+                } else {
+                    Header::OfsDelta(offset)
+                }
+            }
+            Base::Written(_) | Base::Had => Header::RefDelta(pack.id_at(position)),
+            Base::Later(base) => {
+                self.pinned.insert(base);
+                Header::RefDelta(pack.id_at(position))
+            }
+        }))
+    }
+
+    /// Whether a delta may build upon the object at a place.
+    fn base(&self, mut at: Location) -> Option<Base> {
+        let Source { packs, counted, base, dialect } = self.source;
+        if !counted.send.contains(at) {
+            let id = packs.id_at(at);
+            if let Some(position) = base.and_then(|base| base.position(&id)) {
+                return base.map(|base| Base::Written(base.offset_at(position)));
+            }
+            // The pack's own copy may stand in the shadow of an earlier pack's.
+            at = packs.locate(&id)?;
+        }
+        if counted.send.contains(at) {
+            let offset = packs.pack(at).offset_at(at.position);
+            return Some(self.offsets.get(at.pack, offset).map_or(Base::Later(at), Base::Written));
+        }
+        (dialect.thin && counted.had.contains(at)).then_some(Base::Had)
+    }
+
+    /// An older version of the object that a delta may build upon.
+    fn older(&self, at: Location) -> Option<(Location, Base)> {
+        /// Versions looked back at.
+        const STEPS: usize = 64;
+        let older = |at: &Location| self.source.counted.older.get(at).copied();
+        if self.pinned.contains(&at) {
+            return None;
+        }
+        std::iter::successors(older(&at), older)
+            .take(STEPS)
+            .find_map(|older| self.base(older).map(|base| (older, base)))
+            .filter(|(_, base)| !matches!(base, Base::Later(_)))
+    }
+
+    fn encode(&mut self, at: Location) -> Result<(), WriteError> {
+        let older = self.older(at);
+        let encoded = self.encoder.encode(at, older.map(|(at, _)| at))?;
+        let header = match (encoded.kind, older) {
+            (EntryKind::Whole(kind), _) => Header::Whole(kind),
+            (_, Some((_, Base::Written(offset)))) if self.source.dialect.ofs_delta => {
+                Header::OfsDelta(offset)
+            }
+            (EntryKind::OfsDelta { .. } | EntryKind::RefDelta { .. }, Some((base, _))) => {
+                Header::RefDelta(self.source.packs.id_at(base))
+            }
+            (_, None) => unreachable!("a delta was made against an older version"),
+        };
+        self.sink.write(header.bytes(encoded.size, self.sink.at()).as_slice())?;
+        self.sink.write(&encoded.deflated)
+    }
+}
+
+/// Where a delta's base is found by who reads the pack.
+#[derive(Clone, Copy, Debug)]
+enum Base {
+    /// Earlier in the pack, at this offset.
+    Written(u64),
+    /// Later in the pack; only for a delta that lies so in a pack already.
+    Later(Location),
+    /// In the reader's own store.
+    Had,
+}
