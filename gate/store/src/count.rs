@@ -11,7 +11,7 @@ use crate::object_set::ObjectSet;
 use crate::walk::{Commits, WalkError};
 use crate::{Filter, Interrupt, Location, ReadError};
 
-use commits::paint;
+pub(crate) use commits::paint;
 use tips::Tips;
 use trees::TreeWalk;
 

@@ -10,10 +10,15 @@ mod graph;
 mod ids;
 mod interrupt;
 mod lock;
+mod negotiate;
 mod object;
 mod object_set;
 mod packs;
+mod plan;
+mod reach;
 mod refs;
+mod shallow;
+mod shared;
 mod snapshot;
 mod store;
 mod tree;
@@ -25,12 +30,15 @@ pub use filter::{Filter, InvalidFilter, MAX_FILTER_SPEC};
 pub use graph::InvalidObject;
 pub use interrupt::{Interrupt, Interrupted};
 pub use lock::{DataLock, LockError};
+pub use negotiate::Negotiation;
 pub use object::{Collision, Kind, ObjectHasher, hash_object};
 pub use packs::{
     Corruption, Entry, EntryKind, Location, MAX_OBJECT_SIZE, OpenPackError, PACK_HEADER_LEN, Pack,
     PackOrder, PackSet, READER_CACHE, ReadError, Reader,
 };
+pub use plan::{PackPlan, PackRequest, plan};
 pub use refs::{PackedRefsError, RefChange, RefEntry, RefTable, RefTableBuilder, RefTableError};
+pub use shallow::{Deepen, DeepenError, Deepened, INFINITE_DEPTH, deepen};
 pub use snapshot::Snapshot;
 pub use store::{CreateStoreError, OpenStoreError, Store};
 pub use walk::WalkError;

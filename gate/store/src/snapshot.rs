@@ -3,6 +3,8 @@
 use proto::{Head, ObjectFormat, ObjectId};
 use std::sync::Arc;
 
+use crate::reach::Reach;
+use crate::shared::Shared;
 use crate::{PackSet, RefTable};
 
 /// Refs and the packs that hold everything they reach. Immutable; what it maps outlives any repack.
@@ -17,6 +19,8 @@ pub struct Snapshot {
     pub(crate) shallow: Arc<[ObjectId]>,
     pub(crate) exact: bool,
     pub(crate) generation: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) reach: Reach,
 }
 
 impl Snapshot {

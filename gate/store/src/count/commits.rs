@@ -8,11 +8,11 @@ use crate::walk::{Commits, WalkError};
 
 /// What the walk found.
 #[derive(Debug, Default)]
-pub(super) struct Painted {
+pub(crate) struct Painted {
     /// Commits to send, parents before children.
-    pub(super) new: Vec<Nr>,
+    pub(crate) new: Vec<Nr>,
     /// Parents of these that the other side has.
-    pub(super) edges: Vec<Nr>,
+    pub(crate) edges: Vec<Nr>,
 }
 
 const SEEN: u8 = 1;
@@ -26,7 +26,7 @@ const PLACED: u8 = 8;
 const SLOP: u32 = 5;
 
 /// Finds all commits that `wants` reach and `had` do not; where clocks are wrong perhaps some more.
-pub(super) fn paint(
+pub(crate) fn paint(
     commits: &mut Commits,
     wants: &[Nr],
     had: &[Nr],

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use super::{CONFIG, HEAD, PACKED_REFS, SHALLOW, Store, exact, pack_dir, sweep};
 use crate::files::{self, FileError, failed};
+use crate::reach::Reach;
 use crate::refs::{head, packed, shallow};
+use crate::shared::Shared;
 use crate::{OpenPackError, Pack, PackSet, PackedRefsError, RefTable, Snapshot};
 
 /// Why a mirror cannot be opened.
@@ -58,6 +60,8 @@ impl Store {
             shallow: shallow_commits(dir, format)?.into(),
             exact,
             generation: 0,
+            shared: Arc::new(Shared::new(format)),
+            reach: Reach::default(),
         };
         Ok(Self {
             dir: dir.to_owned(),
