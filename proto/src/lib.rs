@@ -9,9 +9,11 @@ mod oid;
 pub mod pktline;
 pub mod receive_pack;
 mod refs;
+pub mod request;
 pub mod send_pack;
 mod service;
 pub mod sideband;
+pub mod upload_pack;
 
 pub use capability::Capabilities;
 pub use oid::{ObjectFormat, ObjectId};
