@@ -57,6 +57,11 @@ impl Repo {
         ObjectId::from_hex(self.git(&["rev-parse", name]).as_bytes()).expect("an id")
     }
 
+    pub(crate) fn is_ancestor(&self, old: &ObjectId, new: &ObjectId) -> bool {
+        let args = ["merge-base", "--is-ancestor", &old.to_hex(), &new.to_hex()];
+        git_output(self.path(), &args, b"").status.success()
+    }
+
     /// A history on `main` in which files change a little each time, so that git makes deltas.
     pub(crate) fn with_history(self, commits: u32) -> Self {
         let mut lines: Vec<String> =
