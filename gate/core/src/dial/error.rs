@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use bstr::ByteSlice;
+
 use super::Words;
 use crate::{Blame, Error as EdgeError};
 
@@ -73,6 +75,26 @@ impl ErrorKind {
     }
 }
 
+/// What servers say of a repository they do not have or do not show (git, git daemon, GitHub, GitLab, Gitea, cgit).
+const UNKNOWN: &[&str] = &[
+    "not found",
+    "does not appear to be a git repository",
+    "not exported",
+    "does not exist",
+    "no such file or directory",
+    "could not be found",
+    "no such repository",
+];
+/// What servers say when the credential is not enough.
+const DENIED: &[&str] = &[
+    "permission denied",
+    "access denied",
+    "authentication",
+    "unauthorized",
+    "not allowed",
+    "forbidden",
+];
+
 /// Why the origin was not heard. `Display` is fit for a client: no host path, no credential.
 #[derive(Debug)]
 pub struct Error {
@@ -86,6 +108,20 @@ impl Error {
     /// An error whose `words`, the origin's or the transport's own, may be shown to a client.
     pub fn new(kind: ErrorKind, words: impl AsRef<[u8]>) -> Self {
         Self { kind, words: Words::clean(words.as_ref()), source: None }
+    }
+
+    /// An origin's refusal, sorted by what it says: servers have words for these, and no codes.
+    pub fn said(words: impl AsRef<[u8]>) -> Self {
+        let lower = words.as_ref().to_ascii_lowercase();
+        let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains_str(needle));
+        let kind = if says(UNKNOWN) {
+            ErrorKind::UnknownRepository
+        } else if says(DENIED) {
+            ErrorKind::Denied
+        } else {
+            ErrorKind::Refused
+        };
+        Self::new(kind, words)
     }
 
     /// The limit called `limit` ran out.
