@@ -1,0 +1,142 @@
+//! What the HTTP door owes to HTTP.
+
+use crate::env::TestEnv;
+use crate::gate::{Door, Gate};
+use crate::origin::Origin;
+use crate::pkt;
+use crate::servers::{Kind, Server};
+
+fn ask(gate: &Gate<'_>, head: &str, body: &[u8]) -> String {
+    let request = [head.replace('\n', "\r\n").as_bytes(), body].concat();
+    String::from_utf8_lossy(&pkt::exchange(gate.addr(Door::Http), &request)).into_owned()
+}
+
+fn with_gate(test: impl FnOnce(&TestEnv, &Origin<'_>, &Gate<'_>)) {
+    let env = TestEnv::new();
+    let server = Server::start(&env, Kind::Git);
+    let origin = Origin::sample(&env, "app");
+    test(&env, &origin, &Gate::before(&env, &server));
+}
+
+#[test]
+fn says_what_it_does_not_do() {
+    with_gate(|_, _, gate| {
+        for (request, status) in [
+            ("GET /healthz", "200"),
+            ("GET /app.git/info/refs", "403"),
+            ("GET /app.git/HEAD", "403"),
+            ("GET /app.git/objects/info/packs", "403"),
+            ("GET /", "404"),
+            ("GET /app.git/info/refs?service=git-upload-archive", "403"),
+            ("PUT /app.git/git-upload-pack", "405"),
+            ("GET /app.git/git-upload-pack", "405"),
+        ] {
+            let answer =
+                ask(gate, &format!("{request} HTTP/1.1\nHost: gate\nConnection: close\n\n"), b"");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+        }
+        let answer = ask(
+            gate,
+            "POST /app.git/git-upload-pack HTTP/1.1\nHost: gate\nContent-Type: text/plain\nContent-Length: 4\nConnection: close\n\n",
+            b"0000",
+        );
+        assert!(answer.starts_with("HTTP/1.1 415"), "{answer}");
+    });
+}
+
+#[test]
+fn advertises_with_gits_headers_with_and_without_the_suffix() {
+    with_gate(|_, origin, gate| {
+        for path in ["app.git", "app"] {
+            let answer = ask(
+                gate,
+                &format!(
+                    "GET /{path}/info/refs?service=git-upload-pack HTTP/1.1\nHost: gate\nConnection: close\n\n"
+                ),
+                b"",
+            );
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+            let head = head.to_lowercase();
+            assert!(
+                head.contains("content-type: application/x-git-upload-pack-advertisement"),
+                "{head}"
+            );
+            assert!(head.contains("cache-control: no-cache"), "{head}");
+            assert!(
+                body.contains("# service=git-upload-pack\n") && body.contains(&origin.tip("main")),
+                "{body}"
+            );
+        }
+    });
+}
+
+#[test]
+fn two_pipelined_requests_get_two_answers_in_order() {
+    with_gate(|_, _, gate| {
+        let answer = ask(
+            gate,
+            "GET /healthz HTTP/1.1\nHost: gate\n\nGET /app.git/HEAD HTTP/1.1\nHost: gate\nConnection: close\n\n",
+            b"",
+        );
+        let first = answer.find("HTTP/1.1 200").expect("the first answer");
+        let second = answer.find("HTTP/1.1 403").expect("the second answer");
+        assert!(first < second, "{answer}");
+    });
+}
+
+#[test]
+fn takes_bodies_that_are_chunked_announced_or_compressed() {
+    with_gate(|env, origin, gate| {
+        let listing = [
+            &pkt::line("command=ls-refs")[..],
+            b"0001",
+            &pkt::line("ref-prefix refs/heads/main"),
+            b"0000",
+        ]
+        .concat();
+        let fixed = "POST /app.git/git-upload-pack HTTP/1.1\nHost: gate\nGit-Protocol: version=2\nConnection: close\n\
+                     Content-Type: application/x-git-upload-pack-request\n";
+        let expected = format!("{} refs/heads/main", origin.tip("main"));
+        let chunked: Vec<u8> =
+            listing.iter().flat_map(|byte| [b"1\r\n", &[*byte][..], b"\r\n"].concat()).collect();
+        let file = env.write("body", &listing);
+        let gzipped = env.command("gzip").arg("-c").arg(file).output().expect("run gzip").stdout;
+        for (what, more, body) in [
+            (
+                "chunked",
+                "Transfer-Encoding: chunked\n\n".to_owned(),
+                [&chunked[..], b"0\r\n\r\n"].concat(),
+            ),
+            (
+                "expected",
+                format!("Content-Length: {}\nExpect: 100-continue\n\n", listing.len()),
+                listing,
+            ),
+            (
+                "gzip",
+                format!("Content-Length: {}\nContent-Encoding: gzip\n\n", gzipped.len()),
+                gzipped,
+            ),
+        ] {
+            let answer = ask(gate, &format!("{fixed}{more}"), &body);
+            assert!(answer.contains(&expected), "{what}: {answer}");
+        }
+    });
+}
+
+#[test]
+fn speaks_http2_without_tls() {
+    with_gate(|env, origin, gate| {
+        let url = format!("{}/info/refs?service=git-upload-pack", gate.url(Door::Http, "app"));
+        let mut curl = env.command("curl");
+        let said = crate::env::run(curl.args([
+            "-s",
+            "--http2-prior-knowledge",
+            "-w",
+            "%{http_version}",
+            &url,
+        ]));
+        let said = said.out();
+        assert!(said.contains(&origin.tip("main")) && said.ends_with('2'), "{said}");
+    });
+}
