@@ -17,7 +17,7 @@ pub use arguments::{Deepen, Fetch};
 pub use error::Error;
 pub use ls_refs::LsRefs;
 pub use object_info::ObjectInfo;
-pub use v0::{Event as V0Event, V0};
+pub use v0::{Event as V0Event, Have, V0};
 pub use v2::{Event as V2Event, V2};
 pub use writer::Writer;
 

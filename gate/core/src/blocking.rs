@@ -27,6 +27,15 @@ impl Pool {
     }
 }
 
+/// The gate's pools.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// For work that ends by itself: walks, counts, checks.
+    pub cpu: Pool,
+    /// For work that waits for a client or an origin at the other end of a pipe.
+    pub io: Pool,
+}
+
 /// Runs `work` on a blocking thread once the pool has a permit for it.
 ///
 /// Dropping the future sets the interrupt that `work` was given; the permit returns when `work` does. A panic in `work`

@@ -4,6 +4,8 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use proto::pktline;
+use proto::sideband::{self, Band, Width};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -14,11 +16,26 @@ pub type Input = Box<dyn AsyncRead + Send + Unpin>;
 /// What a client reads.
 pub type Output = Box<dyn AsyncWrite + Send + Unpin>;
 
+/// How an error reaches a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// As a packet `ERR …`: between packets, before any pack.
+    Packet,
+    /// In band 3, once packets of a sideband are under way.
+    Band(Width),
+    /// Not at all: it was told already, or nothing it could understand may follow.
+    Silent,
+}
+
 /// Bytes taken from a client in one step.
 const READ: usize = 16 * 1024;
+/// Longest line told to a client, in bytes.
+const MAX_LINE: usize = 4096;
 
 /// A client that is talked to: it may take its time between bytes, but not longer than `limits.client_idle`.
 pub struct Client {
+    /// How the client is told at this point of the conversation that it ends here.
+    pub voice: Voice,
     input: Input,
     output: Output,
     buffer: BytesMut,
@@ -29,7 +46,15 @@ pub struct Client {
 
 impl Client {
     pub fn new(input: Input, output: Output, idle: Duration) -> Self {
-        Self { input, output, buffer: BytesMut::new(), idle, received: 0, sent: 0 }
+        Self {
+            voice: Voice::Packet,
+            input,
+            output,
+            buffer: BytesMut::new(),
+            idle,
+            received: 0,
+            sent: 0,
+        }
     }
 
     /// The next bytes as they come; `None` when the client has closed its side, which leaves ours open.
@@ -91,6 +116,24 @@ impl Client {
     /// As [`send`](Self::send).
     pub async fn finish(&mut self) -> Result<(), Error> {
         timeout(self.idle, self.output.shutdown()).await.map_err(|_| self.idled())?.map_err(gone)
+    }
+
+    /// Tells the client why it ends here, in one line.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn tell(&mut self, line: &str) -> Result<(), Error> {
+        let mut out = Vec::new();
+        let line = &line.as_bytes()[..line.len().min(MAX_LINE)];
+        match std::mem::replace(&mut self.voice, Voice::Silent) {
+            Voice::Packet => pktline::encode_parts(&mut out, &[b"ERR ", line]),
+            Voice::Band(width) => {
+                sideband::frame(&mut out, Band::Error, width, &[line, b"\n"].concat());
+            }
+            Voice::Silent => {}
+        }
+        self.send(&out).await?;
+        self.flush().await
     }
 
     /// Bytes that came from the client so far.

@@ -5,7 +5,9 @@ pub mod blocking;
 pub mod client;
 pub mod dial;
 mod error;
+pub mod limits;
 pub mod session;
+pub mod upload;
 
 pub use client::Client;
 pub use error::{Blame, Error};
