@@ -12,12 +12,11 @@ mod reader;
 use proto::{ObjectFormat, ObjectId};
 use std::sync::Arc;
 
-#[cfg(test)]
-pub(crate) use delta::apply as apply_delta;
-#[cfg(test)]
-pub(crate) use entry::EntryHeader;
+pub(crate) use delta::{DeltaSizes, apply};
 pub use entry::{Entry, EntryKind};
-pub use error::{Corruption, OpenPackError, ReadError};
+pub(crate) use entry::{EntryHeader, HeaderError, write_header};
+pub use error::{OpenPackError, ReadError};
+pub(crate) use inflate::Inflater;
 pub use order::PackOrder;
 pub use pack::Pack;
 pub use reader::{MAX_OBJECT_SIZE, READER_CACHE, Reader};

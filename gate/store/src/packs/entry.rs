@@ -106,6 +106,39 @@ impl EntryHeader {
     }
 }
 
+/// Appends the header of an entry that will lie at `offset` and inflates to `size` bytes.
+pub(crate) fn write_header(kind: EntryKind, size: u64, offset: u64, out: &mut Vec<u8>) {
+    let number = match kind {
+        EntryKind::Whole(kind) => kind.pack_type(),
+        EntryKind::OfsDelta { .. } => OFS_DELTA,
+        EntryKind::RefDelta { .. } => REF_DELTA,
+    };
+    let mut byte = number << 4 | (size & 15) as u8;
+    let mut rest = size >> 4;
+    while rest > 0 {
+        out.push(byte | 0x80);
+        byte = (rest & 0x7f) as u8;
+        rest >>= 7;
+    }
+    out.push(byte);
+    match kind {
+        EntryKind::Whole(_) => {}
+        EntryKind::OfsDelta { base } => {
+            let mut distance = offset - base;
+            let mut bytes = [0; 10];
+            let mut at = bytes.len() - 1;
+            bytes[at] = (distance & 0x7f) as u8;
+            while distance > 0x7f {
+                distance = (distance >> 7) - 1;
+                at -= 1;
+                bytes[at] = 0x80 | (distance & 0x7f) as u8;
+            }
+            out.extend_from_slice(&bytes[at..]);
+        }
+        EntryKind::RefDelta { base } => out.extend_from_slice(base.as_bytes()),
+    }
+}
+
 /// The distance to an OFS_DELTA's base, a base-128 number in which each further byte adds one.
 fn base_offset<E>(
     offset: u64,
@@ -123,5 +156,39 @@ fn base_offset<E>(
     match offset.checked_sub(distance) {
         Some(base) if distance > 0 && base >= super::PACK_HEADER_LEN => Ok(base),
         _ => Err(HeaderError::Malformed("a delta's base lies outside its pack")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn round_trip(kind: EntryKind, size: u64, offset: u64) {
+        let mut bytes = Vec::new();
+        write_header(kind, size, offset, &mut bytes);
+        let header = EntryHeader::from_slice(offset, ObjectFormat::Sha1, &bytes);
+        assert_eq!(header, Ok(EntryHeader { kind, size, len: bytes.len() }));
+        for cut in 0..bytes.len() {
+            assert!(EntryHeader::from_slice(offset, ObjectFormat::Sha1, &bytes[..cut]).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_what_it_writes(size in any::<u64>(), shift in 0..64, base in 12_u64..1 << 40, distance in 1_u64..1 << 40) {
+            round_trip(EntryKind::Whole(Kind::Blob), size >> shift, 12);
+            round_trip(EntryKind::OfsDelta { base }, size, base + distance);
+            let base = ObjectId::from_raw(&[7; 20]).unwrap();
+            round_trip(EntryKind::RefDelta { base }, size >> shift, 99);
+        }
+
+        #[test]
+        fn never_panics_on_garbage(bytes in proptest::collection::vec(any::<u8>(), 0..40), offset in any::<u64>()) {
+            let read = EntryHeader::from_slice(offset, ObjectFormat::Sha256, &bytes);
+            if let Ok(header) = read {
+                prop_assert!(header.len <= bytes.len());
+            }
+        }
     }
 }

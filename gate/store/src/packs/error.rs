@@ -3,8 +3,6 @@
 use proto::ObjectId;
 use std::path::PathBuf;
 
-use super::delta::DeltaError;
-
 /// A pack or its index cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("open {}", .path.display())]
@@ -22,32 +20,7 @@ pub enum ReadError {
     #[error("object {id} is a {actual}, not a {expected}")]
     Kind { id: ObjectId, expected: crate::Kind, actual: crate::Kind },
     #[error("{} is corrupt at offset {offset}: {what}", .pack.display())]
-    Corrupt { pack: PathBuf, offset: u64, what: Corruption },
+    Corrupt { pack: PathBuf, offset: u64, what: &'static str },
     #[error("hand on an object's bytes")]
     Write(#[source] std::io::Error),
-}
-
-/// What is wrong with an entry.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct Corruption(#[from] Inner);
-
-#[derive(Debug, thiserror::Error)]
-enum Inner {
-    #[error("{0}")]
-    Fact(&'static str),
-    #[error(transparent)]
-    Delta(DeltaError),
-}
-
-impl From<&'static str> for Corruption {
-    fn from(fact: &'static str) -> Self {
-        Self(Inner::Fact(fact))
-    }
-}
-
-impl From<DeltaError> for Corruption {
-    fn from(error: DeltaError) -> Self {
-        Self(Inner::Delta(error))
-    }
 }

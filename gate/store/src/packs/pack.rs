@@ -130,8 +130,8 @@ impl Pack {
         Ok((header, &bytes[header.len..]))
     }
 
-    pub(crate) fn corrupt(&self, offset: u64, what: impl Into<super::Corruption>) -> ReadError {
-        ReadError::Corrupt { pack: self.name(), offset, what: what.into() }
+    pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> ReadError {
+        ReadError::Corrupt { pack: self.name(), offset, what }
     }
 
     /// The file's name without its directory.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::cache::{Cached, DeltaCache};
-use super::delta::{self, DeltaSizes, MAX_DELTA_HEAD};
+use super::delta::{self, DeltaError, DeltaSizes, MAX_DELTA_HEAD};
 use super::inflate::Inflater;
 use super::{EntryKind, Location, Pack, PackSet, ReadError};
 use crate::Kind;
@@ -131,7 +131,7 @@ impl Reader {
                 written = out.write_all(piece);
             }
         })
-        .map_err(|what| pack.corrupt(offset, what))?;
+        .map_err(|error| pack.corrupt(offset, error.as_str()))?;
         written.map_err(ReadError::Write)?;
         Ok((kind, size))
     }
@@ -149,9 +149,8 @@ impl Reader {
         let sizes = self
             .inflater
             .peek(deflated, &mut head)
-            .map_err(Into::into)
-            .and_then(|len| DeltaSizes::parse(&head[..len]).map_err(Into::into))
-            .map_err(|what: super::Corruption| pack.corrupt(offset, what))?;
+            .and_then(|len| DeltaSizes::parse(&head[..len]).map_err(DeltaError::as_str))
+            .map_err(|what| pack.corrupt(offset, what))?;
         Ok((kind_at(&pack, offset)?, sizes.result))
     }
 
@@ -241,11 +240,12 @@ fn make(
     out: &mut Vec<u8>,
 ) -> Result<(), ReadError> {
     out.clear();
-    let sizes = DeltaSizes::parse(delta).map_err(|what| pack.corrupt(step.offset, what))?;
+    let sizes =
+        DeltaSizes::parse(delta).map_err(|error| pack.corrupt(step.offset, error.as_str()))?;
     if sizes.result > MAX_OBJECT_SIZE {
         return Err(pack.corrupt(step.offset, "a delta makes an object beyond any limit"));
     }
     out.reserve_exact(sizes.result as usize);
     delta::apply(base, delta, |piece| out.extend_from_slice(piece))
-        .map_err(|what| pack.corrupt(step.offset, what))
+        .map_err(|error| pack.corrupt(step.offset, error.as_str()))
 }

@@ -111,13 +111,13 @@ fn push_copy(out: &mut Vec<u8>, from: usize, len: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packs::apply_delta;
+    use crate::packs::apply;
     use proptest::prelude::*;
 
     fn check(base: &[u8], target: &[u8]) -> usize {
         let delta = make(base, target, usize::MAX).unwrap();
         let mut made = Vec::new();
-        apply_delta(base, &delta, |piece| made.extend_from_slice(piece)).unwrap();
+        apply(base, &delta, |piece| made.extend_from_slice(piece)).unwrap();
         assert_eq!(made, target);
         delta.len()
     }

@@ -1,11 +1,13 @@
 //! The store against real git: one binary, since linking costs more than running.
 
 mod count;
+mod forge;
 #[allow(dead_code, reason = "a kit for all modules")]
 mod history;
 #[allow(dead_code, reason = "a kit for all modules")]
 mod mirror;
 mod packs;
+mod quarantine;
 mod store;
 #[allow(dead_code, reason = "a kit for all modules; not each part is used at all times")]
 mod support;

@@ -1,0 +1,93 @@
+//! What `transfer.fsckObjects` refuses: the errors of git-fsck(1) "FSCK MESSAGES", and its warnings too, since git
+//! makes errors of them when a push is received. What git only informs of stays allowed.
+
+mod gitattributes;
+mod gitmodules;
+mod headers;
+mod names;
+mod tree;
+
+use proto::{ObjectFormat, ObjectId};
+use std::collections::BTreeMap;
+
+use crate::Kind;
+
+/// An object breaks one of git's rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{rule}: {fact}")]
+pub struct FsckError {
+    pub kind: Kind,
+    /// The message id of git-fsck(1).
+    pub rule: &'static str,
+    /// What was found.
+    pub fact: &'static str,
+}
+
+/// Checks objects one by one and remembers which blobs git itself will read one day.
+#[derive(Debug)]
+pub(crate) struct Fsck {
+    format: ObjectFormat,
+    special: BTreeMap<ObjectId, Special>,
+}
+
+/// Blobs that git reads for its own use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Special {
+    gitmodules: bool,
+    gitattributes: bool,
+}
+
+/// A broken rule, before it is known in what object.
+type Broken = (&'static str, &'static str);
+
+impl Fsck {
+    pub(crate) fn new(format: ObjectFormat) -> Self {
+        Self { format, special: BTreeMap::new() }
+    }
+
+    /// Checks one object on its own. Blobs always pass; see [`check_special`](Self::check_special).
+    pub(crate) fn check(&mut self, kind: Kind, bytes: &[u8]) -> Result<(), FsckError> {
+        let checked = match kind {
+            Kind::Commit => headers::check_commit(bytes, self.format),
+            Kind::Tag => headers::check_tag(bytes, self.format),
+            Kind::Tree => tree::check(bytes, self.format, &mut |id, found: Special| {
+                let known = self.special.entry(id).or_default();
+                known.gitmodules |= found.gitmodules;
+                known.gitattributes |= found.gitattributes;
+            }),
+            Kind::Blob => Ok(()),
+        };
+        checked.map_err(|(rule, fact)| FsckError { kind, rule, fact })
+    }
+
+    /// Takes over what another one remembers.
+    pub(crate) fn merge(&mut self, other: Self) {
+        for (id, special) in other.special {
+            let known = self.special.entry(id).or_default();
+            known.gitmodules |= special.gitmodules;
+            known.gitattributes |= special.gitattributes;
+        }
+    }
+
+    /// What the trees seen so far use as `.gitmodules` or `.gitattributes`.
+    pub(crate) fn special_blobs(&self) -> impl Iterator<Item = (&ObjectId, Special)> {
+        self.special.iter().map(|(id, special)| (id, *special))
+    }
+
+    /// Checks an object that [`special_blobs`](Self::special_blobs) named.
+    pub(crate) fn check_special(
+        &self,
+        special: Special,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<(), FsckError> {
+        let mut checked = Ok(());
+        if special.gitmodules {
+            checked = gitmodules::check(kind, bytes);
+        }
+        if special.gitattributes {
+            checked = checked.and_then(|()| gitattributes::check(kind, bytes));
+        }
+        checked.map_err(|(rule, fact)| FsckError { kind, rule, fact })
+    }
+}
