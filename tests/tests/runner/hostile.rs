@@ -17,6 +17,8 @@ use crate::servers::{Kind, Server};
 pub(crate) enum Trick {
     /// Real git daemon, but the connection ends after so many bytes of its answer.
     Cut(usize),
+    /// As `Cut`, but only pushes are cut: what is read goes through.
+    CutPush(usize),
     /// Real git daemon, but one byte of its answer is another.
     Flip(usize),
     /// Says this and closes.
@@ -89,10 +91,21 @@ fn play(
             stream.write_all(bytes)
         }
         Trick::WrongPack { tip, pack } => wrong_pack(&mut stream, tip, pack),
-        Trick::Cut(_) | Trick::Flip(_) | Trick::Stall(..) | Trick::None => {
+        Trick::Cut(_) | Trick::CutPush(_) | Trick::Flip(_) | Trick::Stall(..) | Trick::None => {
+            let mut start = [0; 20];
+            let cuts_pushes = matches!(trick, Trick::CutPush(_));
+            let pushes = cuts_pushes
+                && stream.peek(&mut start)? == 20
+                && start.ends_with(b"git-receive-pack");
             let mut daemon = std::process::Command::new("git");
             clean(&mut daemon, home);
-            daemon.args(["daemon", "--inetd", "--export-all", "--informative-errors"]);
+            daemon.args([
+                "daemon",
+                "--inetd",
+                "--export-all",
+                "--informative-errors",
+                "--enable=receive-pack",
+            ]);
             daemon.arg(format!("--base-path={}", origins.display()));
             daemon
                 .stdin(std::os::fd::OwnedFd::from(stream.try_clone()?))
@@ -108,8 +121,10 @@ fn play(
                 {
                     buffer[at - sent] ^= 0x41;
                 }
-                if let Trick::Cut(at) = trick {
-                    n = n.min(at - sent);
+                match trick {
+                    Trick::Cut(at) => n = n.min(at - sent),
+                    Trick::CutPush(at) if pushes => n = n.min(at - sent),
+                    _ => {}
                 }
                 if let Trick::Stall(at, told) = trick
                     && sent + n > *at

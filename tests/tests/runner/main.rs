@@ -19,6 +19,9 @@ mod hostile_origin;
 mod http;
 mod names;
 mod origin_down;
+mod push_refused;
+mod push_verdict;
+mod pushing;
 mod reading;
 
 #[test]

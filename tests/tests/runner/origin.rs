@@ -1,6 +1,8 @@
 //! Bare repositories that play the origin, and commits made in them by plumbing.
 
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -90,6 +92,13 @@ impl<'e> Origin<'e> {
         let mut child = command.spawn().expect("start git fast-import");
         child.stdin.take().expect("its input").write_all(stream).expect("feed git fast-import");
         assert!(child.wait().expect("wait for git fast-import").success(), "git fast-import");
+    }
+
+    /// Installs a hook: a shell script that runs in the repository.
+    pub(crate) fn hook(&self, name: &str, script: &str) {
+        let path = self.dir.join("hooks").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("write a hook");
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("make it run");
     }
 
     pub(crate) fn tip(&self, name: &str) -> String {

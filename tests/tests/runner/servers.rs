@@ -242,7 +242,7 @@ fn lighttpd(env: &TestEnv, files: &Path, listener: TcpListener) -> Child {
         "server.systemd-socket-activation = \"enable\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
          server.document-root = \"{origins}\"\nserver.errorlog = \"{log}\"\n\
          server.modules = (\"mod_alias\", \"mod_cgi\", \"mod_setenv\")\n\
-         server.stream-request-body = 1\nserver.stream-response-body = 1\n\
+         server.stream-request-body = 0\nserver.stream-response-body = 1\n\
          alias.url = (\"/\" => \"{exec_path}/git-http-backend/\")\ncgi.assign = (\"\" => \"\")\n\
          setenv.set-environment = (\"GIT_PROJECT_ROOT\" => \"{origins}\", \"GIT_HTTP_EXPORT_ALL\" => \"1\",\n\
          \"REMOTE_USER\" => \"tester\", \"GIT_CONFIG_NOSYSTEM\" => \"1\", \"HOME\" => \"{home}\",\n\
