@@ -2,22 +2,27 @@
 
 mod file;
 mod git;
+mod ssh;
 
 use futures_util::future::BoxFuture;
 use gate_config::{Endpoint, Limits, ResolvedRepo};
 use gate_core::dial::{Connection, Dial, Error, ErrorKind};
 use proto::{Service, Version};
 
+/// The user of an ssh origin whose URL names none: the gate has no login name of its own that would mean something there.
+const DEFAULT_USER: &str = "git";
+
 /// Dials every origin of the gate.
 #[derive(Debug)]
 pub struct Origins {
     limits: Limits,
+    ssh: ssh::Connections,
 }
 
 impl Origins {
     /// Keeps connections from now on; opens none yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self { limits, ssh: ssh::Connections::default() }
     }
 
     async fn connect(
@@ -31,9 +36,17 @@ impl Origins {
                 git::dial(host, *port, path, service, version).await.map(Connection::Stream)
             }
             Endpoint::File { path } => file::dial(path, service, version).map(Connection::Stream),
-            Endpoint::Ssh { .. } | Endpoint::Http { .. } => {
-                Err(Error::new(ErrorKind::Unreachable, "no way there yet"))
+            Endpoint::Ssh { user, host, port, path } => {
+                let target = ssh::Target {
+                    user: user.clone().unwrap_or_else(|| DEFAULT_USER.to_owned()),
+                    host: host.clone(),
+                    port: *port,
+                    identity: to.identity.clone(),
+                    known_hosts: to.known_hosts.clone(),
+                };
+                self.ssh.dial(target, path, service, version).await.map(Connection::Stream)
             }
+            Endpoint::Http { .. } => Err(Error::new(ErrorKind::Unreachable, "no way there yet")),
         }
     }
 }

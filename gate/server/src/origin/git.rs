@@ -60,8 +60,8 @@ mod tests {
     #[test]
     fn the_request_line_is_gits_own() {
         let line = request("h", 9418, "/a.git", Service::UploadPack, Version::V2);
-        assert_eq!(line, b"0030git-upload-pack /a.git\0host=h\0\0version=2\0");
+        assert_eq!(line, b"002dgit-upload-pack /a.git\0host=h\0\0version=2\0");
         let line = request("::1", 1234, "~me/a", Service::ReceivePack, Version::V0);
-        assert_eq!(line, b"002dgit-receive-pack ~me/a\0host=[::1]:1234\0");
+        assert_eq!(line, b"002bgit-receive-pack ~me/a\0host=[::1]:1234\0");
     }
 }
