@@ -9,14 +9,14 @@ use proto::ObjectId;
 
 use crate::object_set::ObjectSet;
 use crate::walk::{Commits, WalkError};
-use crate::{Filter, Interrupt, Location, ReadError};
+use crate::{Filter, Interrupt, Location, Pack, PackSet, ReadError};
 
 pub(crate) use commits::paint;
 use tips::Tips;
 use trees::TreeWalk;
 
 /// What is asked of the object store. The walk's [`Commits`] know where history is cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Question<'a> {
     /// Every one must be in the packs.
     pub(crate) wants: &'a [ObjectId],
@@ -27,6 +27,8 @@ pub(crate) struct Question<'a> {
     pub(crate) filter: Option<Filter>,
     /// Annotated tags and what they peel to: a tag comes along when that is sent.
     pub(crate) tags: &'a [(ObjectId, ObjectId)],
+    /// A pack that goes along whole, so nothing in it has to be sent again.
+    pub(crate) base: Option<&'a Pack>,
 }
 
 /// The objects to send.
@@ -39,6 +41,13 @@ pub(crate) struct Counted {
     pub(crate) older: HashMap<Location, Location>,
     /// Tags that came along.
     pub(crate) tags: Vec<ObjectId>,
+}
+
+impl Counted {
+    /// Exactly these objects, for a side that has none.
+    pub(crate) fn of(packs: &PackSet, send: ObjectSet) -> Self {
+        Self { send, had: ObjectSet::new(packs), older: HashMap::new(), tags: Vec::new() }
+    }
 }
 
 /// Objects between two looks at the interrupt and two calls of progress.
@@ -73,7 +82,12 @@ pub(crate) fn count(
     walk.commits(commits, &painted, &common.commits, &wants.commits)?;
     walk.wanted(&wants)?;
     let mut counted = walk.finish();
-    counted.tags = follow_tags(commits, question.tags, &mut counted.send)?;
+    if let Some(base) = question.base {
+        let twice: Vec<_> =
+            counted.send.iter().filter(|at| in_pack(base, &commits.packs().id_at(*at))).collect();
+        twice.into_iter().for_each(|at| counted.send.remove(at));
+    }
+    counted.tags = follow_tags(commits, question, &mut counted.send)?;
     progress(counted.send.len());
     Ok(counted)
 }
@@ -81,15 +95,20 @@ pub(crate) fn count(
 /// Adds the tags whose peeled object is sent, with the tags they go through (`include-tag`). These pass any filter.
 fn follow_tags(
     commits: &mut Commits,
-    tags: &[(ObjectId, ObjectId)],
+    question: &Question<'_>,
     send: &mut ObjectSet,
 ) -> Result<Vec<ObjectId>, WalkError> {
     let mut followed = Vec::new();
-    for (tag, peeled) in tags {
-        let sent = commits.packs().locate(peeled).is_some_and(|at| send.contains(at));
-        if sent && !commits.packs().locate(tag).is_some_and(|at| send.contains(at)) {
+    for (tag, peeled) in question.tags {
+        let packs = commits.packs().clone();
+        let goes = |id: &ObjectId, send: &ObjectSet| {
+            question.base.is_some_and(|base| in_pack(base, id))
+                || packs.locate(id).is_some_and(|at| send.contains(at))
+        };
+        if goes(peeled, send) && !goes(tag, send) {
             let mut chain = Vec::new();
             commits.peel(tag, |id| chain.push(*id))?;
+            chain.retain(|id| !goes(id, send));
             for id in chain {
                 send.insert(locate(commits, &id)?);
             }
@@ -97,6 +116,10 @@ fn follow_tags(
         }
     }
     Ok(followed)
+}
+
+fn in_pack(pack: &Pack, id: &ObjectId) -> bool {
+    pack.position(id).is_some()
 }
 
 fn locate(commits: &Commits, id: &ObjectId) -> Result<Location, ReadError> {

@@ -46,6 +46,21 @@ impl ObjectSet {
         words.get(at.position as usize / 64).is_some_and(|word| word >> (at.position % 64) & 1 == 1)
     }
 
+    /// Takes an object out.
+    pub(crate) fn remove(&mut self, at: Location) {
+        if self.contains(at) {
+            self.packs[at.pack as usize].words[at.position as usize / 64] &=
+                !(1 << (at.position % 64));
+            self.len -= 1;
+        }
+    }
+
+    /// All objects of the set, pack by pack.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Location> {
+        (0..self.packs.len() as u32)
+            .flat_map(|pack| self.positions(pack).map(move |position| Location { pack, position }))
+    }
+
     /// The positions of the set's objects in one pack, by id.
     pub(crate) fn positions(&self, pack: u32) -> impl Iterator<Item = u32> {
         self.packs[pack as usize].words.iter().zip(0_u32..).flat_map(|(word, at)| {

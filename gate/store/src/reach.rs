@@ -46,7 +46,7 @@ impl Snapshot {
         let mut wants: Vec<_> = self.targets().iter().copied().chain(self.head_target()).collect();
         // A ref whose object is missing must not hide what the others reach.
         wants.retain(|id| self.packs().contains(id));
-        let question = Question { wants: &wants, common: &[], edges: &[], filter: None, tags: &[] };
+        let question = Question { wants: &wants, ..Question::default() };
         let counted = count(&mut self.commits(), &question, interrupt, &mut |_| {})?;
         Ok(Arc::clone(closure.insert(Arc::new(counted.send))))
     }

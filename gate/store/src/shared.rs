@@ -1,17 +1,23 @@
 //! What all snapshots of one store have in common.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use proto::ObjectFormat;
 
+use crate::FileError;
 use crate::graph::Graph;
+use crate::kept::Kept;
 
 /// Knowledge that no change of refs makes wrong.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) graph: Graph,
+    pub(crate) kept: Arc<Kept>,
 }
 
 impl Shared {
-    pub(crate) fn new(format: ObjectFormat) -> Self {
-        Self { graph: Graph::new(format) }
+    pub(crate) fn open(dir: &Path, format: ObjectFormat) -> Result<Self, FileError> {
+        Ok(Self { graph: Graph::new(format), kept: Arc::new(Kept::open(dir, format)?) })
     }
 }

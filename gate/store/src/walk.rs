@@ -1,12 +1,13 @@
 //! Commits as one snapshot sees them: the graph, and where its history is cut.
 
-use std::collections::HashSet;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use proto::{ObjectFormat, ObjectId};
 
 use crate::graph::{self, Arena, InvalidObject, Nr};
-use crate::{Interrupted, Kind, PackSet, ReadError, Reader};
+use crate::{Interrupt, Interrupted, Kind, PackSet, ReadError, Reader};
 
 /// A walk could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,41 @@ pub enum WalkError {
     Tree { id: ObjectId },
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+/// Whether `from` reaches every one of `targets`; where clocks are wrong it may say no although it does.
+pub(crate) fn reaches_all(
+    commits: &mut Commits,
+    from: impl IntoIterator<Item = Nr>,
+    mut targets: HashSet<Nr>,
+    interrupt: &Interrupt,
+) -> Result<bool, WalkError> {
+    let mut parents = Vec::new();
+    let mut oldest = u64::MAX;
+    for target in &targets {
+        oldest = oldest.min(commits.commit(*target, &mut parents)?);
+    }
+    let mut seen = HashSet::new();
+    let mut queue = BinaryHeap::new();
+    for nr in from {
+        if seen.insert(nr) {
+            queue.push((commits.commit(nr, &mut parents)?, nr));
+        }
+    }
+    while let (false, Some((date, nr))) = (targets.is_empty(), queue.pop()) {
+        if date < oldest {
+            return Ok(false);
+        }
+        interrupt.check()?;
+        targets.remove(&nr);
+        commits.commit(nr, &mut parents)?;
+        for parent in std::mem::take(&mut parents) {
+            if seen.insert(parent) {
+                queue.push((commits.commit(parent, &mut parents)?, parent));
+            }
+        }
+    }
+    Ok(targets.is_empty())
 }
 
 /// Reads commits into the graph as a walk comes to them.

@@ -80,8 +80,8 @@ impl Sender<'_> {
             })
         });
         let plan = self.while_waiting(work, &found).await?;
-        if let Ok(plan) = &plan {
-            self.progress(&format!("Enumerating objects: {}, done.\n", plan.objects()));
+        if let Some(objects) = plan.as_ref().ok().and_then(PackPlan::objects) {
+            self.progress(&format!("Enumerating objects: {objects}, done.\n"));
         }
         Ok(plan)
     }

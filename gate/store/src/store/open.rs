@@ -60,7 +60,7 @@ impl Store {
             shallow: shallow_commits(dir, format)?.into(),
             exact,
             generation: 0,
-            shared: Arc::new(Shared::new(format)),
+            shared: Arc::new(Shared::open(dir, format)?),
             reach: Reach::default(),
         };
         Ok(Self {

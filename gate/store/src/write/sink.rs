@@ -108,10 +108,11 @@ impl<'a> Sink<'a> {
             Checksum::Sha1(hash) => hash.update(bytes),
             Checksum::Sha256(hash) => hash.update(bytes),
         }
-        if self.buffer.len() + bytes.len() > BUFFER {
+        let large = bytes.len() >= BUFFER / 2;
+        if large || self.buffer.len() + bytes.len() > BUFFER {
             self.flush()?;
         }
-        if bytes.len() >= BUFFER / 2 {
+        if large {
             return self.out.write_all(bytes).map_err(WriteError::Write);
         }
         self.buffer.extend_from_slice(bytes);

@@ -4,6 +4,7 @@ mod count;
 mod forge;
 #[allow(dead_code, reason = "a kit for all modules")]
 mod history;
+mod kept;
 #[allow(dead_code, reason = "a kit for all modules")]
 mod mirror;
 mod packs;

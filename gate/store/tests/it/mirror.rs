@@ -24,6 +24,13 @@ impl Mirror {
         Self::open(dir)
     }
 
+    /// Opens the same directory again, as after a restart.
+    pub(crate) fn reopen(self) -> Self {
+        drop(self.store);
+        let store = Store::open(&self.dir.path().join("m.git")).expect("a store");
+        Self { dir: self.dir, store }
+    }
+
     fn open(dir: TempDir) -> Self {
         let path = dir.path().join("m.git");
         git(&path, &["repack", "-adq"]);

@@ -1,0 +1,182 @@
+//! Packs that are sent as they lie: when, and never more than what is wanted.
+
+use std::path::PathBuf;
+use std::sync::Barrier;
+
+use gate_store::{Interrupt, PackRequest, plan};
+use proto::{ObjectFormat, ObjectId};
+
+use crate::history::Dice;
+use crate::mirror::{Client, Mirror, pack};
+use crate::support::{FORMATS, Repo};
+
+/// A history whose packs are large enough to be kept.
+fn large(format: ObjectFormat) -> Repo {
+    let repo = Repo::init(format).with_history(60);
+    let mut dice = Dice::new(5);
+    let noise: Vec<u8> = (0..400_000).map(|_| dice.below(256) as u8).collect();
+    repo.git(&["checkout", "-q", "--orphan", "noise"]);
+    repo.write("noise.bin", noise);
+    let root = repo.commit("noise");
+    repo.git(&["checkout", "-q", "main"]);
+    // main grows on from a merge of both, so that every later commit holds the noise.
+    repo.git(&["merge", "-q", "--allow-unrelated-histories", "-m", "merge", &root.to_hex()]);
+    repo.git(&["branch", "-q", "-D", "noise"]);
+    for n in 0..20 {
+        repo.write("late.txt", format!("{n}\n"));
+        repo.commit("late");
+    }
+    repo.git(&["tag", "-a", "-m", "t", "v1", "HEAD~3"]);
+    repo
+}
+
+fn wants(ids: &[ObjectId]) -> PackRequest {
+    PackRequest {
+        wants: ids.to_vec(),
+        ofs_delta: true,
+        include_tag: true,
+        ..PackRequest::default()
+    }
+}
+
+/// The certificates of at least so many kept packs. They are finished behind the answer's back.
+fn kept(mirror: &Mirror, at_least: usize) -> Vec<PathBuf> {
+    while mirror.store.kept().packs < at_least {
+        std::thread::yield_now();
+    }
+    let Ok(dir) = std::fs::read_dir(mirror.path().join("kept")) else { return Vec::new() };
+    let all = dir.map(|entry| entry.expect("listed").path());
+    all.filter(|path| path.extension().is_some_and(|extension| extension == "tips")).collect()
+}
+
+#[test]
+fn a_clone_of_everything_is_the_pack_as_it_lies() {
+    for format in FORMATS {
+        let repo = large(format);
+        let mirror = Mirror::of(&repo);
+        // Stock git made this mirror, so that nothing proves it holds no more than its refs reach.
+        let all: Vec<_> = mirror.snapshot().refs().iter().map(|entry| entry.target).collect();
+        let client = Client::new(format);
+        client.take(&pack(&mirror.snapshot(), wants(&all)));
+        client.is_whole(&all);
+        assert_eq!(client.objects(), mirror.objects(&["--all"]));
+    }
+}
+
+#[test]
+fn the_same_question_is_answered_by_the_same_file() {
+    for format in FORMATS {
+        let repo = large(format);
+        let mirror = Mirror::of(&repo);
+        let tip = repo.id("HEAD~10");
+        let first = pack(&mirror.snapshot(), wants(&[tip]));
+        let files = kept(&mirror, 1);
+        assert_eq!(std::fs::read(files[0].with_extension("pack")).expect("a pack"), first);
+        let client = Client::new(format);
+        client.take(&first);
+        assert_eq!(client.objects(), mirror.objects(&[&tip.to_hex()]));
+        let verify = files[0].with_extension("idx").display().to_string();
+        crate::support::git(
+            &mirror.path(),
+            &["verify-pack", &format!("--object-format={}", format.as_str()), &verify],
+        );
+
+        let mirror = mirror.reopen();
+        assert_eq!(pack(&mirror.snapshot(), wants(&[tip])), first);
+        assert_eq!(kept(&mirror, 1).len(), 1);
+        // Another filter is another question.
+        let filter = gate_store::Filter::parse(b"blob:limit=2k").ok();
+        let filtered = pack(&mirror.snapshot(), PackRequest { filter, ..wants(&[tip]) });
+        assert!(filtered.len() < first.len());
+    }
+}
+
+#[test]
+fn a_later_state_is_a_kept_pack_and_a_tail() {
+    for format in FORMATS {
+        let repo = large(format);
+        let mirror = Mirror::of(&repo);
+        let snapshot = mirror.snapshot();
+        let first = pack(&snapshot, wants(&[repo.id("HEAD~10")]));
+        kept(&mirror, 1);
+        for (tip, kept_packs) in [("HEAD~5", 1), ("HEAD", 1), ("HEAD~5", 1), ("HEAD~12", 2)] {
+            let tip = repo.id(tip);
+            let answer = pack(&snapshot, wants(&[tip]));
+            let client = Client::new(format);
+            client.take(&answer);
+            let mut expected = mirror.objects(&[&tip.to_hex()]);
+            let tag = repo.id("v1");
+            if expected.contains(&repo.id("v1^{commit}")) {
+                expected.insert(tag);
+            }
+            assert_eq!(client.objects(), expected, "no more than is wanted, whatever was kept");
+            assert_eq!(
+                kept(&mirror, kept_packs).len(),
+                kept_packs,
+                "{tip} {}",
+                client.objects().len()
+            );
+            if kept_packs == 1 {
+                assert_eq!(answer[12..5000], first[12..5000]);
+            }
+            assert_eq!(pack(&snapshot, wants(&[tip])), answer, "remembered");
+        }
+    }
+}
+
+#[test]
+fn many_who_ask_at_once_share_one_generation() {
+    let repo = large(ObjectFormat::Sha1);
+    let mirror = Mirror::of(&repo);
+    let tip = repo.id("HEAD~10");
+    let barrier = Barrier::new(8);
+    let packs: Vec<Vec<u8>> = std::thread::scope(|scope| {
+        let ask = || {
+            barrier.wait();
+            pack(&mirror.snapshot(), wants(&[tip]))
+        };
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a pack")).collect()
+    });
+    assert!(packs.iter().all(|pack| *pack == packs[0]));
+    assert_eq!(kept(&mirror, 1).len(), 1);
+    Client::new(ObjectFormat::Sha1).take(&packs[0]);
+}
+
+#[test]
+fn who_goes_away_leaves_no_file_and_harms_nobody() {
+    let repo = large(ObjectFormat::Sha1);
+    let mirror = Mirror::of(&repo);
+    let tip = repo.id("HEAD~10");
+    let interrupt = Interrupt::default();
+    interrupt.set();
+    let gone = plan(&mirror.snapshot(), wants(&[tip]), &Interrupt::default(), &mut |_| {})
+        .expect("a plan");
+    assert!(gone.write(&mut Vec::new(), &interrupt, &mut |_| {}).is_err());
+    drop(gone);
+    let client = Client::new(ObjectFormat::Sha1);
+    client.take(&pack(&mirror.snapshot(), wants(&[tip])));
+    assert_eq!(client.objects(), mirror.objects(&[&tip.to_hex()]));
+    kept(&mirror, 1);
+}
+
+#[test]
+fn what_is_damaged_or_too_much_is_removed() {
+    let repo = large(ObjectFormat::Sha1);
+    let mirror = Mirror::of(&repo);
+    let tips = [repo.id("HEAD~10"), repo.id("HEAD~15")];
+    pack(&mirror.snapshot(), wants(&tips[..1]));
+    let one = kept(&mirror, 1)[0].clone();
+    pack(&mirror.snapshot(), wants(&tips[1..]));
+    let both = kept(&mirror, 2);
+    std::fs::write(&one, "kept-pack 1\n").expect("damage");
+    std::fs::write(mirror.path().join("kept/x.tmp"), "half").expect("a crash");
+    let mirror = mirror.reopen();
+    assert_eq!(kept(&mirror, 1), both.into_iter().filter(|path| *path != one).collect::<Vec<_>>());
+    assert_eq!(std::fs::read_dir(mirror.path().join("kept")).expect("a list").count(), 3);
+    mirror.store.set_kept_limit(1000);
+    assert_eq!(std::fs::read_dir(mirror.path().join("kept")).expect("a list").count(), 0);
+    let client = Client::new(ObjectFormat::Sha1);
+    client.take(&pack(&mirror.snapshot(), wants(&tips[1..])));
+    assert!(kept(&mirror, 0).is_empty());
+}
