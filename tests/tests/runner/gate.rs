@@ -73,10 +73,7 @@ impl<'e> Gate<'e> {
     pub(crate) fn spawn(env: &TestEnv, name: &str, config: &str) -> Child {
         let file = env.write(&format!("{name}.toml"), config);
         let log = File::options().create(true).append(true).open(env.path(format!("{name}.log")));
-        let mut command = Command::new(binary());
-        clean(&mut command, &env.path(""));
-        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools");
-        command.env("PATH", format!("{}:{SEARCH_PATH}", tools.display()));
+        let mut command = command(env);
         command.arg("serve").arg("--config").arg(file).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(log.expect("make a log")).spawn().expect("start git-gate")
     }
@@ -214,6 +211,15 @@ pub(crate) fn config(env: &TestEnv, data: &str, server: &Server, more: &str) -> 
         server.url("*"),
         server.repo_keys()
     )
+}
+
+/// The gate's binary with clean surroundings, the bundled scanner on its path.
+pub(crate) fn command(env: &TestEnv) -> Command {
+    let mut command = Command::new(binary());
+    clean(&mut command, &env.path(""));
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools");
+    command.env("PATH", format!("{}:{SEARCH_PATH}", tools.display()));
+    command
 }
 
 pub(crate) fn stand_in() -> bool {

@@ -13,12 +13,14 @@ mod pkt;
 mod servers;
 
 mod bad_client;
+mod cli;
 mod crash;
 mod fresh;
 mod hostile_origin;
 mod http;
 mod names;
 mod origin_down;
+mod push_raw;
 mod push_refused;
 mod push_verdict;
 mod pushing;
