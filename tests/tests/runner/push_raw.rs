@@ -5,8 +5,10 @@ use std::net::Shutdown;
 
 use crate::env::TestEnv;
 use crate::gate::{Door, Gate};
+use crate::hostile::noise;
 use crate::origin::Origin;
 use crate::pkt;
+use crate::push_verdict::Held;
 use crate::servers::{Kind, Server};
 
 const NULL: &str = "0000000000000000000000000000000000000000";
@@ -126,7 +128,7 @@ fn commands_are_judged_before_the_pack() {
                 let said = scene.push(&commands, &pack);
                 assert!(!said.contains("ok refs/"), "{what}: {said}");
                 assert!(
-                    said.contains("ng refs/") || said.contains("ERR ") || said.contains('\u{3}'),
+                    said.contains("ng ") || said.contains("ERR ") || said.contains('\u{3}'),
                     "{what}: {said}"
                 );
             });
@@ -216,5 +218,52 @@ fn a_client_that_leaves_in_the_middle_leaves_nothing() {
         let left = std::fs::read_dir(quarantine).map_or(0, Iterator::count);
         assert_eq!(left, 0, "the quarantine is gone");
         scene.env.git_in("work", ["push", "-q", "origin", &format!("{new}:refs/heads/main")]).out();
+    });
+}
+
+#[test]
+fn a_client_that_waits_hears_that_the_gate_lives() {
+    with_scene("[limits]\nkeepalive = \"200ms\"\n", |scene| {
+        let old = scene.origin.tip("main");
+        let new = scene.commit("new", "new\n");
+        let pack = scene.pack(&format!("{new}\n^{old}\n"));
+        let hold = Held::at(scene.env, &scene.origin, "pre-receive");
+        let mut stream = pkt::connect(scene.gate.addr(Door::Git));
+        stream.write_all(&pkt::request("git-receive-pack", "app", 0)).expect("ask");
+        pkt::read_section(&mut stream).expect("an advertisement");
+        let command = pkt::line(format!("{old} {new} refs/heads/main\0 {CAPABILITIES}\n"));
+        stream.write_all(&[&command[..], b"0000", &pack].concat()).expect("push");
+        hold.reached();
+        let mut keepalives = 0;
+        while keepalives < 3 {
+            let packet =
+                pkt::read(&mut stream).expect("the connection lives").expect("a packet of a band");
+            assert_eq!(
+                packet.first(),
+                Some(&2),
+                "only progress may come: {}",
+                packet.escape_ascii()
+            );
+            keepalives += usize::from(packet.len() == 1);
+        }
+        hold.go();
+        let rest = String::from_utf8_lossy(&pkt::drain(&mut stream)).into_owned();
+        assert!(rest.contains("ok refs/heads/main"), "{rest}");
+    });
+}
+
+#[test]
+fn a_large_push_and_its_clone_do_not_live_in_memory() {
+    with_scene("", |scene| {
+        for n in 0..3 {
+            scene.env.write(&format!("work/blob{n}"), noise((40 << 20) + n));
+        }
+        scene.git(["add", "."]);
+        scene.git(["commit", "-q", "-m", "large"]);
+        scene.git(["push", "-q", "origin", "main"]);
+        assert_eq!(scene.origin.tip("main"), scene.git(["rev-parse", "HEAD"]));
+        scene.env.git(["clone", "-q", "--bare", &scene.gate.url(Door::Git, "app"), "clone"]).out();
+        let peak = scene.gate.peak_memory() >> 20;
+        assert!(peak < 250, "{peak} MiB at the peak");
     });
 }
