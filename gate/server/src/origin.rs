@@ -2,11 +2,12 @@
 
 mod file;
 mod git;
+mod http;
 mod ssh;
 
 use futures_util::future::BoxFuture;
 use gate_config::{Endpoint, Limits, ResolvedRepo};
-use gate_core::dial::{Connection, Dial, Error, ErrorKind};
+use gate_core::dial::{Connection, Dial, Error};
 use proto::{Service, Version};
 
 /// The user of an ssh origin whose URL names none: the gate has no login name of its own that would mean something there.
@@ -16,13 +17,15 @@ const DEFAULT_USER: &str = "git";
 #[derive(Debug)]
 pub struct Origins {
     limits: Limits,
+    http: http::Clients,
     ssh: ssh::Connections,
 }
 
 impl Origins {
     /// Keeps connections from now on; opens none yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, ssh: ssh::Connections::default() }
+        let http = http::Clients::new(limits.connect.duration());
+        Self { limits, http, ssh: ssh::Connections::default() }
     }
 
     async fn connect(
@@ -46,7 +49,7 @@ impl Origins {
                 };
                 self.ssh.dial(target, path, service, version).await.map(Connection::Stream)
             }
-            Endpoint::Http { .. } => Err(Error::new(ErrorKind::Unreachable, "no way there yet")),
+            Endpoint::Http { .. } => self.http.rpc(to, service, version).map(Connection::Rpc),
         }
     }
 }

@@ -1,0 +1,206 @@
+//! http and https origins: smart HTTP over kept connections (gitprotocol-http).
+
+mod answer;
+mod credential;
+mod tls;
+mod url;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use gate_config::{Endpoint, ResolvedRepo};
+use gate_core::dial::{Answer, Error, ErrorKind, Payload, Rpc};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use proto::{Service, Version};
+
+use self::url::Base;
+
+/// Redirects that are followed before it is called a loop.
+const MAX_REDIRECTS: usize = 5;
+/// How long an idle connection is kept; most servers close it sooner.
+const IDLE: Duration = Duration::from_secs(120);
+const USER_AGENT: &str = concat!("git/2.47 git-gate/", env!("CARGO_PKG_VERSION"));
+
+type Body = UnsyncBoxBody<Bytes, std::io::Error>;
+type Http = Client<HttpsConnector<HttpConnector>, Body>;
+
+/// The kept connections: one pool for the system's roots, one for each CA file.
+#[derive(Debug)]
+pub(super) struct Clients {
+    connect: Duration,
+    by_roots: Mutex<HashMap<Option<PathBuf>, Http>>,
+}
+
+impl Clients {
+    /// `connect` is the limit for a TCP connection.
+    pub(super) fn new(connect: Duration) -> Self {
+        Self { connect, by_roots: Mutex::default() }
+    }
+
+    /// The way to one repository's service. Nothing is sent yet.
+    pub(super) fn rpc(
+        &self,
+        to: &ResolvedRepo,
+        service: Service,
+        version: Version,
+    ) -> Result<Box<dyn Rpc>, Error> {
+        let Endpoint::Http { tls, user, host, port, path } = to.origin.endpoint() else {
+            return Err(Error::new(ErrorKind::Gate, "").with_source("not an http origin"));
+        };
+        Ok(Box::new(Repository {
+            http: self.client(*tls, to.ca_file.as_deref())?,
+            base: Base::new(*tls, host, *port, path)?,
+            user: user.clone(),
+            token: to.token.clone(),
+            service,
+            version,
+        }))
+    }
+
+    fn client(&self, tls: bool, ca_file: Option<&Path>) -> Result<Http, Error> {
+        let roots = if tls { ca_file } else { None };
+        let mut by_roots = self.by_roots.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = roots.map(Path::to_owned);
+        if let Some(client) = by_roots.get(&key) {
+            return Ok(client.clone());
+        }
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(self.connect));
+        connector.set_keepalive(Some(IDLE));
+        let connector = HttpsConnector::from((connector, Arc::new(tls::config(roots)?)));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(connector);
+        by_roots.insert(key, client.clone());
+        Ok(client)
+    }
+}
+
+/// One service of one repository. It learns where the repository has moved to on its host.
+struct Repository {
+    http: Http,
+    base: Base,
+    user: Option<String>,
+    token: Option<PathBuf>,
+    service: Service,
+    version: Version,
+}
+
+impl Rpc for Repository {
+    fn advertisement(&mut self) -> BoxFuture<'_, Result<Answer, Error>> {
+        Box::pin(self.discover())
+    }
+
+    fn call(&mut self, payload: Payload) -> BoxFuture<'_, Result<Answer, Error>> {
+        Box::pin(self.post(payload))
+    }
+}
+
+impl Repository {
+    async fn discover(&mut self) -> Result<Answer, Error> {
+        for _ in 0..=MAX_REDIRECTS {
+            let query = format!("/info/refs?service={}", self.service);
+            let request = self.request(Method::GET, &query).await?.body(empty());
+            let response = self.send(request).await?;
+            if response.status().is_redirection() {
+                self.base = self.base.redirected(response.headers(), &query)?;
+                continue;
+            }
+            let expected = format!("application/x-{}-advertisement", self.service);
+            return answer::checked(response, &expected).await;
+        }
+        Err(Error::new(ErrorKind::Garbage, "it redirects without end"))
+    }
+
+    async fn post(&self, payload: Payload) -> Result<Answer, Error> {
+        let expected = format!("application/x-{}-result", self.service);
+        let response = match payload {
+            Payload::Streamed(pieces) => {
+                let body =
+                    StreamBody::new(pieces.map(|piece| piece.map(Frame::data))).boxed_unsync();
+                self.send(self.post_request().await?.body(body)).await?
+            }
+            Payload::Whole(bytes) => {
+                match self.send(self.post_request().await?.body(full(&bytes))).await {
+                    // the server closed a kept connection while this was on its way; asking twice does no harm
+                    Err(error)
+                        if error.kind() == ErrorKind::Lost
+                            && self.service == Service::UploadPack =>
+                    {
+                        self.send(self.post_request().await?.body(full(&bytes))).await?
+                    }
+                    response => response?,
+                }
+            }
+        };
+        if response.status().is_redirection() {
+            return Err(Error::new(ErrorKind::Garbage, "it redirects a request that was no GET"));
+        }
+        answer::checked(response, &expected).await
+    }
+
+    async fn post_request(&self) -> Result<http::request::Builder, Error> {
+        let request = self.request(Method::POST, &format!("/{}", self.service)).await?;
+        Ok(request
+            .header(header::CONTENT_TYPE, format!("application/x-{}-request", self.service))
+            .header(header::ACCEPT, format!("application/x-{}-result", self.service)))
+    }
+
+    async fn request(&self, method: Method, path: &str) -> Result<http::request::Builder, Error> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(self.base.join(path)?)
+            .header(header::USER_AGENT, USER_AGENT)
+            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if self.version > Version::V0 {
+            request = request.header("Git-Protocol", format!("version={}", self.version as u8));
+        }
+        if let Some(token) = &self.token {
+            let credential = credential::read(token, self.user.as_deref()).await?;
+            request = request.header(header::AUTHORIZATION, credential);
+        }
+        Ok(request)
+    }
+
+    async fn send(
+        &self,
+        request: Result<Request<Body>, http::Error>,
+    ) -> Result<http::Response<Incoming>, Error> {
+        let request =
+            request.map_err(|error| Error::new(ErrorKind::Gate, "").with_source(error))?;
+        self.http.request(request).await.map_err(answer::failed)
+    }
+}
+
+fn empty() -> Body {
+    full(&Bytes::new())
+}
+
+fn full(bytes: &Bytes) -> Body {
+    Full::new(bytes.clone()).map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Whether a status needs another credential rather than another time.
+fn is_denial(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    )
+}
