@@ -1,7 +1,7 @@
 //! Incoming objects, apart from the mirror until they are proven whole.
 
 mod error;
-mod idx;
+pub(crate) mod idx;
 mod index;
 mod limits;
 mod receive;

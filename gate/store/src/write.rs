@@ -3,7 +3,7 @@
 mod delta;
 mod encode;
 mod entry;
-mod index;
+mod listing;
 mod offsets;
 mod sink;
 
@@ -22,7 +22,7 @@ use entry::Header;
 use offsets::Offsets;
 use sink::Sink;
 
-pub(crate) use index::{Listing, write_index};
+pub(crate) use listing::Listing;
 
 /// How far a pack is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

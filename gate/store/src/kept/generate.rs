@@ -10,7 +10,7 @@ use super::flight::{End, Flight, Growing};
 use super::{Certificate, Follower, Kept, Key, certificate};
 use crate::count::Counted;
 use crate::files::{self, FileError, failed};
-use crate::write::{Listing, write_index};
+use crate::write::Listing;
 use crate::{Interrupt, Pack, Progress, WriteError, Written};
 
 /// What makes the pack; the same each time it is asked.
@@ -67,6 +67,7 @@ struct Landing {
     key: Key,
     flight: Arc<Flight>,
     temp: PathBuf,
+    temp_idx: PathBuf,
     made: Option<(Pack, Certificate)>,
 }
 
@@ -74,8 +75,15 @@ impl Landing {
     fn new(kept: &Arc<Kept>, key: Key, flight: &Arc<Flight>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let temp = kept.dir.join(format!("{}-{number}.tmp", certificate::name(&key)));
-        Self { kept: Arc::clone(kept), key, flight: Arc::clone(flight), temp, made: None }
+        let name = format!("{}-{number}", certificate::name(&key));
+        Self {
+            kept: Arc::clone(kept),
+            key,
+            flight: Arc::clone(flight),
+            temp: kept.dir.join(format!("{name}.tmp")),
+            temp_idx: kept.dir.join(format!("{name}.idx-tmp")),
+            made: None,
+        }
     }
 }
 
@@ -85,6 +93,7 @@ impl Drop for Landing {
         self.flight.end(End::Failed);
         // What cannot be removed now is swept at the next start.
         drop(files::remove(&self.temp));
+        drop(files::remove(&self.temp_idx));
     }
 }
 
@@ -125,7 +134,8 @@ fn keep(
     let written = job.write(counted, &mut out, &mut listing, &flight.interrupt, &mut report)?;
     flight.end(End::Written(written));
     file.sync_data().map_err(failed("sync", temp))?;
-    files::replace(&idx_path, |out| write_index(listing, written.checksum, out))?;
+    listing.write_index(&landing.temp_idx, &written.checksum)?;
+    files::rename(&landing.temp_idx, &idx_path)?;
     files::rename(temp, &pack_path)?;
     let pack = Pack::open(&pack_path, kept.format)?;
     let certificate = job.certificate(counted);

@@ -5,18 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use proto::{ObjectFormat, ObjectId};
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 
 use super::{Listing, PIECE, WriteError};
 use crate::Pack;
+use crate::checksum::Checksum;
 use crate::packs::Entry;
-
-/// A checksum needs no collision detection: nothing is named by it.
-enum Checksum {
-    Sha1(Sha1),
-    Sha256(Sha256),
-}
 
 /// Small writes are gathered up to this many bytes.
 const BUFFER: usize = 64 << 10;
@@ -37,10 +30,7 @@ impl<'a> Sink<'a> {
         format: ObjectFormat,
         listing: Option<&'a mut Listing>,
     ) -> Self {
-        let checksum = match format {
-            ObjectFormat::Sha1 => Checksum::Sha1(Sha1::new()),
-            ObjectFormat::Sha256 => Checksum::Sha256(Sha256::new()),
-        };
+        let checksum = Checksum::new(format);
         Self { out, checksum, at: 0, buffer: Vec::with_capacity(BUFFER), run: None, listing }
     }
 
@@ -104,10 +94,7 @@ impl<'a> Sink<'a> {
     }
 
     fn emit(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        match &mut self.checksum {
-            Checksum::Sha1(hash) => hash.update(bytes),
-            Checksum::Sha256(hash) => hash.update(bytes),
-        }
+        self.checksum.update(bytes);
         let large = bytes.len() >= BUFFER / 2;
         if large || self.buffer.len() + bytes.len() > BUFFER {
             self.flush()?;
@@ -128,14 +115,10 @@ impl<'a> Sink<'a> {
     /// Writes the trailer; the length of the pack and its checksum.
     pub(super) fn finish(mut self) -> Result<(u64, ObjectId), WriteError> {
         self.flush_run()?;
-        let raw = match std::mem::replace(&mut self.checksum, Checksum::Sha1(Sha1::new())) {
-            Checksum::Sha1(hash) => hash.finalize().to_vec(),
-            Checksum::Sha256(hash) => hash.finalize().to_vec(),
-        };
-        self.buffer.extend_from_slice(&raw);
+        let checksum = self.checksum.clone().finish();
+        self.buffer.extend_from_slice(checksum.as_bytes());
         self.flush()?;
         self.out.flush().map_err(WriteError::Write)?;
-        let checksum = ObjectId::from_raw(&raw).expect("a checksum has an id's length");
-        Ok((self.at + raw.len() as u64, checksum))
+        Ok((self.at + checksum.as_bytes().len() as u64, checksum))
     }
 }
