@@ -49,6 +49,8 @@ pub use quarantine::{
 pub use refs::{PackedRefsError, RefChange, RefEntry, RefTable, RefTableBuilder, RefTableError};
 pub use shallow::{Deepen, DeepenError, Deepened, INFINITE_DEPTH, deepen};
 pub use snapshot::Snapshot;
-pub use store::{CreateStoreError, OpenStoreError, Store};
+pub use store::{
+    ConsolidateError, Consolidated, CreateStoreError, MAX_PACKS, OpenStoreError, Store,
+};
 pub use walk::WalkError;
 pub use write::{Progress, WriteError, Written};

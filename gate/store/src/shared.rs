@@ -1,7 +1,7 @@
 //! What all snapshots of one store have in common.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use proto::ObjectFormat;
 
@@ -14,10 +14,16 @@ use crate::kept::Kept;
 pub(crate) struct Shared {
     pub(crate) graph: Graph,
     pub(crate) kept: Arc<Kept>,
+    /// Held by the one who consolidates.
+    pub(crate) consolidating: Mutex<()>,
 }
 
 impl Shared {
     pub(crate) fn open(dir: &Path, format: ObjectFormat) -> Result<Self, FileError> {
-        Ok(Self { graph: Graph::new(format), kept: Arc::new(Kept::open(dir, format)?) })
+        Ok(Self {
+            graph: Graph::new(format),
+            kept: Arc::new(Kept::open(dir, format)?),
+            consolidating: Mutex::new(()),
+        })
     }
 }

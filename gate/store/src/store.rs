@@ -5,6 +5,7 @@
 //! reflogs, `refs/replace` as replacements and all of `config` but the object format are **ignored**, whoever put them
 //! there.
 
+mod consolidate;
 mod create;
 mod exact;
 mod open;
@@ -14,6 +15,7 @@ use proto::ObjectFormat;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use consolidate::{ConsolidateError, Consolidated, MAX_PACKS};
 pub use create::CreateStoreError;
 pub use open::OpenStoreError;
 

@@ -1,5 +1,6 @@
 //! The store against real git: one binary, since linking costs more than running.
 
+mod consolidate;
 mod count;
 mod forge;
 #[allow(dead_code, reason = "a kit for all modules")]

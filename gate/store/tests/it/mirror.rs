@@ -31,6 +31,21 @@ impl Mirror {
         Self { dir: self.dir, store }
     }
 
+    /// Fetches as stock git does; the pack is kept as it comes. Reopen to see it.
+    pub(crate) fn fetch(&self) {
+        git(
+            &self.path(),
+            &["-c", "fetch.unpackLimit=1", "-c", "gc.auto=0", "fetch", "-q", "--prune"],
+        );
+        git(&self.path(), &["pack-refs", "--all"]);
+    }
+
+    /// All ids the packs hold.
+    pub(crate) fn all_objects(&self) -> BTreeSet<ObjectId> {
+        let args = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"];
+        ids(&git(&self.path(), &args)).into_iter().collect()
+    }
+
     fn open(dir: TempDir) -> Self {
         let path = dir.path().join("m.git");
         git(&path, &["repack", "-adq"]);
