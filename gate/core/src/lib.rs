@@ -5,7 +5,9 @@ pub mod blocking;
 pub mod client;
 pub mod dial;
 mod error;
+pub mod forward;
 pub mod limits;
+pub mod policy;
 pub mod session;
 pub mod upload;
 
