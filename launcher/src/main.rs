@@ -1,1 +1,5 @@
+mod host;
+mod manifest;
+mod names;
+mod problem;
 fn main() {}
