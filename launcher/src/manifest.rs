@@ -120,9 +120,9 @@ fn read_top(
     egress::check_no_way_around(&egress, &git, &routes, problems);
     let images = read_images(top.table("images", problems), problems);
     let limits = limits::read(top.table("limits", problems), problems);
-    let ca_file = top.string("ca_file", problems).and_then(|file| {
-        existing_file(host, &file, "a CA certificate in PEM", problems)
-    });
+    let ca_file = top
+        .string("ca_file", problems)
+        .and_then(|file| existing_file(host, &file, "a CA certificate in PEM", problems));
     let dns = top.strings("dns", problems).map(|list| list.value).unwrap_or_default();
     let dns = dns.iter().filter_map(|text| address(text, problems)).collect();
     let runtime = top.string("runtime", problems).map(|runtime| runtime.value);
@@ -173,7 +173,11 @@ fn read_self_test(table: Option<Table<'_, '_>>, problems: &mut Vec<Problem>) -> 
                 read.push(text.value);
             } else {
                 let message = format!("`{}` is not an address with a port", text.value);
-                problems.push(Problem::at(text.span, message, "\"198.51.100.7:443\", \"[2001:db8::1]:443\""));
+                problems.push(Problem::at(
+                    text.span,
+                    message,
+                    "\"198.51.100.7:443\", \"[2001:db8::1]:443\"",
+                ));
             }
         }
         Some(read)

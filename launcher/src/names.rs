@@ -54,7 +54,9 @@ pub struct BottleName(String);
 /// Why a word cannot name a bottle.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("`{0}` cannot name a bottle: a name is 1 to {MAX_NAME} of a-z, 0-9 and `-`, and begins with a letter or digit")]
+    #[error(
+        "`{0}` cannot name a bottle: a name is 1 to {MAX_NAME} of a-z, 0-9 and `-`, and begins with a letter or digit"
+    )]
     Shape(String),
     #[error("`{name}` cannot name a bottle: `bottle-{name}` could be the {part} of another bottle")]
     Taken { name: String, part: &'static str },

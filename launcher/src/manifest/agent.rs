@@ -44,7 +44,10 @@ pub enum AgentImage {
 pub enum EnvValue {
     Literal(String),
     /// `${NAME}`: the host's, taken at launch.
-    FromHost { variable: String, value: String },
+    FromHost {
+        variable: String,
+        value: String,
+    },
     /// `?question`: asked at launch.
     Asked(String),
 }
@@ -156,13 +159,15 @@ fn folder(
     problems: &mut Vec<Problem>,
 ) -> String {
     const SYSTEM: [&str; 12] = [
-        "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr",
+        "/", "/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/tmp",
+        "/usr",
     ];
     let Some(written) = table.string(key, problems) else { return default.to_owned() };
     let path = written.value.trim_end_matches('/');
     let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
         && path.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..");
-    if !path.starts_with('/') || !plain || SYSTEM.contains(&path) || path.starts_with("/run/bottle") {
+    if !path.starts_with('/') || !plain || SYSTEM.contains(&path) || path.starts_with("/run/bottle")
+    {
         let message = format!("`{}` cannot be the {key}", written.value);
         let help = format!("an absolute folder of its own, \"{default}\"");
         problems.push(Problem::at(written.span, message, help));
@@ -213,7 +218,8 @@ fn read_env(
     let Some(table) = table else { return BTreeMap::new() };
     let mut env = BTreeMap::new();
     for (name, value) in table.pairs() {
-        let Some(written) = super::reader::string(value, &format!("`agent.env.{}`", name.value), problems)
+        let Some(written) =
+            super::reader::string(value, &format!("`agent.env.{}`", name.value), problems)
         else {
             continue;
         };

@@ -95,11 +95,21 @@ pub(super) fn check_no_way_around(
     for upstream in git {
         let (name, host) = (&upstream.name.value, &upstream.url.host);
         let around = |how: String, span: &std::ops::Range<usize>, help: &str| {
-            Problem::at(span.clone(), format!("{how}, the host of the git upstream `{name}`: a tunnel to it would go around the gate and its scan"), help)
+            Problem::at(
+                span.clone(),
+                format!(
+                    "{how}, the host of the git upstream `{name}`: a tunnel to it would go around the gate and its scan"
+                ),
+                help,
+            )
         };
         for allowed in egress.allow.iter().filter(|allowed| covers(&allowed.value, host)) {
             let how = format!("egress allows `{}`, and so {host}", allowed.value);
-            problems.push(around(how, &allowed.span, "a list without it; git reaches it through the gate"));
+            problems.push(around(
+                how,
+                &allowed.span,
+                "a list without it; git reaches it through the gate",
+            ));
         }
         for route in routes.iter().filter(|route| route.upstream_host == *host) {
             let how = format!("the route `{}` opens {host} in pipelock", route.path.value);

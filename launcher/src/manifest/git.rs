@@ -32,7 +32,8 @@ pub(super) fn read(
     host: &Host,
     problems: &mut Vec<Problem>,
 ) -> Option<GitUpstream> {
-    let name = table.required("name", "\"app\"", problems).filter(|name| check_name(name, problems));
+    let name =
+        table.required("name", "\"app\"", problems).filter(|name| check_name(name, problems));
     let upstream =
         table.required("upstream", "\"ssh://git@git.internal:22/acme/app.git\"", problems);
     let url = upstream.as_ref().and_then(|written| match GitUrl::parse(&written.value) {
@@ -64,7 +65,8 @@ pub(super) fn read(
     let (name, upstream, url) = (name?, upstream?, url?);
     if url.scheme == Scheme::Ssh {
         if written_keys.is_empty() {
-            let message = format!("the host `{}` is not pinned: known_host_key is missing", url.host);
+            let message =
+                format!("the host `{}` is not pinned: known_host_key is missing", url.host);
             let help = format!(
                 "known_host_key = \"ssh-ed25519 AAAA…\", as `ssh-keyscan -t ed25519{} {}` prints it; compare it with what the host's keeper says",
                 url.port.map(|port| format!(" -p {port}")).unwrap_or_default(),
@@ -101,7 +103,8 @@ pub(super) fn check_together(git: &[GitUpstream], problems: &mut Vec<Problem>) {
     for (index, upstream) in git.iter().enumerate() {
         let same = |other: &&GitUpstream| {
             other.url.host == upstream.url.host
-                && other.url.path.trim_end_matches(".git") == upstream.url.path.trim_end_matches(".git")
+                && other.url.path.trim_end_matches(".git")
+                    == upstream.url.path.trim_end_matches(".git")
                 && other.url.port == upstream.url.port
         };
         if let Some(first) = git[..index].iter().find(same) {
@@ -132,7 +135,11 @@ pub(super) fn merge_extra_hosts(
                         "`{}` is {other} for `{first}` and {ip} for `{name}`, and both share one gate",
                         host.value
                     );
-                    problems.push(Problem::at(host.span.clone(), message, "one address for one host"));
+                    problems.push(Problem::at(
+                        host.span.clone(),
+                        message,
+                        "one address for one host",
+                    ));
                 }
                 Some(_) => {}
                 None => {
@@ -151,7 +158,8 @@ fn read_extra_hosts(
     let Some(table) = table else { return Vec::new() };
     let mut hosts = Vec::new();
     for (mut host, value) in table.pairs() {
-        let Some(written) = super::reader::string(value, "an address of extra_hosts", problems) else {
+        let Some(written) = super::reader::string(value, "an address of extra_hosts", problems)
+        else {
             continue;
         };
         host.value.make_ascii_lowercase();

@@ -120,7 +120,8 @@ impl GitUrl {
     /// replaces the prefix and keeps the rest, so that `…/app` maps `…/app.git` too.
     pub fn spellings(&self) -> Vec<String> {
         let path = self.path.strip_suffix(".git").unwrap_or(&self.path);
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let mut all = Vec::new();
         let users = match (self.scheme, self.user.as_deref()) {
             (Scheme::Ssh, Some("git")) | (_, None) => vec![Some("git"), None],

@@ -27,7 +27,7 @@ impl Limits {
             Role::GitGate => Self { memory: 2048 * MIB, cpus: 2.0, pids: 256 },
             Role::CredProxy => Self { memory: 128 * MIB, cpus: 1.0, pids: 128 },
             Role::Agent => Self { memory: 8192 * MIB, cpus: 4.0, pids: 2048 },
-            Role::Probe => Self { memory: 64 * MIB, cpus: 1.0, pids: 64 },
+            Role::Probe => Self { memory: 128 * MIB, cpus: 1.0, pids: 2048 },
         }
     }
 }
@@ -90,7 +90,8 @@ fn check_memory(text: &At<String>, problems: &mut Vec<Problem>) -> Option<i64> {
         "g" | "gb" | "gib" => Some(1 << 30),
         _ => None,
     };
-    let bytes = digits.parse::<i64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
+    let bytes =
+        digits.parse::<i64>().ok().zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
     let bytes = bytes.filter(|bytes| *bytes >= LEAST_MEMORY);
     if bytes.is_none() {
         let message = format!("`{}` is not an amount of memory to run with", text.value);

@@ -10,7 +10,7 @@ use crate::problem::{Problem, nearest};
 
 /// A table being read. Keys nobody asked for are problems, found by [`Table::finish`].
 #[derive(Debug)]
-pub struct Table<'t, 'src> {
+pub(super) struct Table<'t, 'src> {
     entries: &'t DeTable<'src>,
     span: Range<usize>,
     /// As the person writes it: `agent`, `git`, `cred_proxy.routes`; empty for the top level.
@@ -26,29 +26,39 @@ pub struct At<T> {
 }
 
 impl<'t, 'src> Table<'t, 'src> {
-    pub fn new(entries: &'t DeTable<'src>, span: Range<usize>, path: impl Into<String>) -> Self {
+    pub(super) fn new(
+        entries: &'t DeTable<'src>,
+        span: Range<usize>,
+        path: impl Into<String>,
+    ) -> Self {
         Self { entries, span, path: path.into(), known: BTreeSet::new() }
     }
 
     /// The bytes of this table, for problems about the whole of it.
-    pub fn span(&self) -> Range<usize> {
+    pub(super) fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
     /// Every key with its value, for tables whose keys the person makes up.
-    pub fn pairs(&self) -> impl Iterator<Item = (At<String>, &'t Spanned<DeValue<'src>>)> + use<'t, 'src> {
-        self.entries.iter().map(|(key, value)| {
-            (At { value: key.get_ref().to_string(), span: key.span() }, value)
-        })
+    pub(super) fn pairs(
+        &self,
+    ) -> impl Iterator<Item = (At<String>, &'t Spanned<DeValue<'src>>)> + use<'t, 'src> {
+        self.entries
+            .iter()
+            .map(|(key, value)| (At { value: key.get_ref().to_string(), span: key.span() }, value))
     }
 
-    pub fn string(&mut self, key: &'static str, problems: &mut Vec<Problem>) -> Option<At<String>> {
+    pub(super) fn string(
+        &mut self,
+        key: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<At<String>> {
         let value = self.get(key)?;
         string(value, &self.name(key), problems)
     }
 
     /// A string that must be there and not be empty.
-    pub fn required(
+    pub(super) fn required(
         &mut self,
         key: &'static str,
         example: &str,
@@ -69,7 +79,11 @@ impl<'t, 'src> Table<'t, 'src> {
         Some(found)
     }
 
-    pub fn boolean(&mut self, key: &'static str, problems: &mut Vec<Problem>) -> Option<bool> {
+    pub(super) fn boolean(
+        &mut self,
+        key: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<bool> {
         let value = self.get(key)?;
         let read = value.get_ref().as_bool();
         if read.is_none() {
@@ -78,7 +92,11 @@ impl<'t, 'src> Table<'t, 'src> {
         read
     }
 
-    pub fn number(&mut self, key: &'static str, problems: &mut Vec<Problem>) -> Option<At<f64>> {
+    pub(super) fn number(
+        &mut self,
+        key: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<At<f64>> {
         let value = self.get(key)?;
         let read = match value.get_ref() {
             DeValue::Integer(written) => {
@@ -98,7 +116,7 @@ impl<'t, 'src> Table<'t, 'src> {
     }
 
     /// A list of strings; absent is `None`.
-    pub fn strings(
+    pub(super) fn strings(
         &mut self,
         key: &'static str,
         problems: &mut Vec<Problem>,
@@ -114,7 +132,11 @@ impl<'t, 'src> Table<'t, 'src> {
     }
 
     /// One string or a list of them.
-    pub fn one_or_more(&mut self, key: &'static str, problems: &mut Vec<Problem>) -> Vec<At<String>> {
+    pub(super) fn one_or_more(
+        &mut self,
+        key: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<At<String>> {
         match self.entries.get(key).map(|value| value.get_ref().is_array()) {
             Some(true) => self.strings(key, problems).map(|list| list.value).unwrap_or_default(),
             Some(false) => self.string(key, problems).into_iter().collect(),
@@ -125,7 +147,7 @@ impl<'t, 'src> Table<'t, 'src> {
         }
     }
 
-    pub fn table(
+    pub(super) fn table(
         &mut self,
         key: &'static str,
         problems: &mut Vec<Problem>,
@@ -140,7 +162,11 @@ impl<'t, 'src> Table<'t, 'src> {
     }
 
     /// The tables of `[[key]]`.
-    pub fn tables(&mut self, key: &'static str, problems: &mut Vec<Problem>) -> Vec<Table<'t, 'src>> {
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<Table<'t, 'src>> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let path = self.path_of(key);
         let expected = format!("a list of tables, each begun by [[{path}]]");
@@ -159,7 +185,7 @@ impl<'t, 'src> Table<'t, 'src> {
     }
 
     /// Complains about every key that was never asked for.
-    pub fn finish(self, problems: &mut Vec<Problem>) {
+    pub(super) fn finish(self, problems: &mut Vec<Problem>) {
         let known: Vec<&str> = self.known.iter().copied().collect();
         for (key, _) in self.pairs() {
             if self.known.contains(key.value.as_str()) {
@@ -193,7 +219,7 @@ impl<'t, 'src> Table<'t, 'src> {
 }
 
 /// Reads a string, or complains.
-pub fn string(
+pub(super) fn string(
     value: &Spanned<DeValue<'_>>,
     name: &str,
     problems: &mut Vec<Problem>,

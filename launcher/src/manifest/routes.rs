@@ -19,6 +19,8 @@ pub struct Route {
     pub token: SecretSource,
     /// Empty means every method the proxy passes.
     pub methods: Vec<String>,
+    /// Beginnings, counted from the route's own path; empty means every path of the route.
+    pub paths: Vec<String>,
 }
 
 /// How the credential is written into the request.
@@ -112,6 +114,7 @@ fn read(mut table: Table<'_, '_>, host: &Host, problems: &mut Vec<Problem>) -> O
             problems.push(Problem::at(method.span.clone(), message, "\"GET\", \"POST\""));
         }
     }
+    let paths = table.strings("paths", problems).map(|list| list.value).unwrap_or_default();
     table.finish(problems);
     let upstream = upstream?;
     Some(Route {
@@ -122,6 +125,7 @@ fn read(mut table: Table<'_, '_>, host: &Host, problems: &mut Vec<Problem>) -> O
         auth_scheme: auth_scheme?,
         token: token?,
         methods: methods.into_iter().map(|method| method.value).collect(),
+        paths: paths.into_iter().map(|path| path.value).collect(),
     })
 }
 

@@ -27,7 +27,8 @@ fn wrong(text: &str) -> String {
     parse(text).expect_err("the manifest is wrong")
 }
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 fn git(name: &str, upstream: &str, more: &str) -> String {
     format!(
@@ -62,7 +63,10 @@ fn reads_the_manifest_of_the_design() {
         "#
     );
     let manifest = parse(&text).unwrap();
-    assert_eq!(manifest.agent.env["EDITOR"], EnvValue::FromHost { variable: "EDITOR".into(), value: "vi".into() });
+    assert_eq!(
+        manifest.agent.env["EDITOR"],
+        EnvValue::FromHost { variable: "EDITOR".into(), value: "vi".into() }
+    );
     assert_eq!(manifest.agent.env["TICKET"], EnvValue::Asked("which ticket".into()));
     assert_eq!(manifest.extra_hosts["git.internal"], IpAddr::from([10, 0, 0, 5]));
     assert_eq!(manifest.routes[0].token, SecretSource::HostVariable("TOKEN".into()));

@@ -1,0 +1,179 @@
+//! Runs the self-test in the agent's network namespace, and believes nothing but its success.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bollard::container::LogOutput;
+use bollard::query_parameters::{
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
+};
+use futures_util::StreamExt as _;
+use futures_util::future::select_all;
+
+use super::engine::{Engine, EngineError, Step, ask};
+use crate::guest::spec::Line;
+use crate::names::Role;
+use crate::plan::Plan;
+
+/// The network is not proved closed.
+#[derive(Debug, thiserror::Error)]
+pub enum NotClosed {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("the self-test failed, and so the agent never ran: {}{}\n  next: mend it, then bottle run {bottle}; bottle doctor looks at the host", show_broken(.broken), show_logs(.logs))]
+    Broken { bottle: String, broken: Vec<(String, String)>, logs: Vec<(String, String)> },
+    #[error("{container} ended before it was ready ({how}){}\n  next: bottle plan {bottle} shows how it was started", show_logs(.logs))]
+    Ended { bottle: String, container: String, how: String, logs: Vec<(String, String)> },
+    #[error("the self-test gave no whole answer within {} s: {said}\n  next: bottle doctor", .within.as_secs())]
+    Silent { within: Duration, said: String },
+}
+
+/// The sidecars' own deadline is 30 s, the questions take one more.
+const DEADLINE: Duration = Duration::from_secs(45);
+
+/// How many lines of a sidecar's log are shown.
+const TAIL: &str = "15";
+
+pub(super) async fn prove(engine: &Engine, plan: &Plan) -> Result<(), NotClosed> {
+    let probe = plan.container(Role::Probe).expect("every plan has a probe");
+    let bottle = plan.bottle.as_str();
+    let step = Step::new("start", &probe.name, bottle);
+    ask(&step, engine.docker.start_container(&probe.name, None)).await?;
+    let verdict = tokio::select! {
+        verdict = tokio::time::timeout(DEADLINE, read_answer(engine, &probe.name, bottle)) => {
+            verdict.unwrap_or_else(|_| Err(silent("it did not end")))
+        }
+        ended = first_to_end(engine, plan) => Err(ended),
+    };
+    let broken = match verdict {
+        Ok(broken) => broken,
+        Err(NotClosed::Ended { container, how, .. }) => {
+            let logs = vec![(container.clone(), engine.tail(&container).await)];
+            return Err(NotClosed::Ended { bottle: bottle.to_owned(), container, how, logs });
+        }
+        Err(other) => return Err(other),
+    };
+    if broken.is_empty() {
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let step = Step::new("remove", &probe.name, bottle);
+        ask(&step, engine.docker.remove_container(&probe.name, Some(options))).await?;
+        return Ok(());
+    }
+    let mut logs = Vec::new();
+    for container in &plan.containers {
+        let role = container.role.as_str();
+        if broken.iter().any(|(what, _)| what == role) {
+            logs.push((container.name.clone(), engine.tail(&container.name).await));
+        }
+    }
+    Err(NotClosed::Broken { bottle: bottle.to_owned(), broken, logs })
+}
+
+/// Reads the probe's lines to their end. Without the last line nothing is proved.
+async fn read_answer(
+    engine: &Engine,
+    probe: &str,
+    bottle: &str,
+) -> Result<Vec<(String, String)>, NotClosed> {
+    let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
+    let mut stream = engine.docker.logs(probe, Some(options));
+    let (mut out, mut said) = (Vec::new(), String::new());
+    let step = Step::new("read the self-test of", probe, bottle);
+    while let Some(piece) = stream.next().await {
+        match ask(&step, std::future::ready(piece)).await? {
+            LogOutput::StdOut { message } | LogOutput::Console { message } => {
+                out.extend_from_slice(&message);
+            }
+            LogOutput::StdErr { message } => said.push_str(&String::from_utf8_lossy(&message)),
+            LogOutput::StdIn { .. } => {}
+        }
+    }
+    let mut broken = Vec::new();
+    let mut done = None;
+    for line in out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Ready { .. }) => {}
+            Ok(Line::Broken { what, why }) => broken.push((what, why)),
+            Ok(Line::Done { checks, broken }) => done = Some((checks, broken)),
+            Err(error) => return Err(silent(&format!("{error}: {}", line.escape_ascii()))),
+        }
+    }
+    match done {
+        Some((checks, count)) if checks > 0 && count as usize == broken.len() => Ok(broken),
+        Some(_) | None => Err(silent(said.trim())),
+    }
+}
+
+/// Resolves when a container that should be running ends.
+async fn first_to_end(engine: &Engine, plan: &Plan) -> NotClosed {
+    let running = plan.containers.iter().filter(|container| container.role != Role::Probe);
+    let ends = running.map(|container| {
+        Box::pin(async move {
+            let how = engine.await_end(&container.name).await;
+            (container.name.clone(), how)
+        })
+    });
+    let ((container, how), _, _) = select_all(ends).await;
+    let how = match how {
+        Ok(code) => format!("exit code {code}"),
+        Err(error) => error.words,
+    };
+    NotClosed::Ended { bottle: String::new(), container, how, logs: Vec::new() }
+}
+
+impl Engine {
+    /// Waits until a container ends, and gives its exit code.
+    ///
+    /// # Errors
+    /// When the engine cannot say.
+    pub async fn await_end(&self, container: &str) -> Result<i64, EngineError> {
+        let options = WaitContainerOptionsBuilder::default().condition("not-running").build();
+        let mut stream = self.docker.wait_container(container, Some(options));
+        let step = Step::new("wait for", container, "");
+        match stream.next().await {
+            Some(Ok(end)) => Ok(end.status_code),
+            // bollard makes an error of an exit code that is not 0.
+            Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(refusal)) => Err(super::engine::dress(&step, &refusal)),
+            None => {
+                let state = ask(&step, self.docker.inspect_container(container, None)).await?.state;
+                Ok(state.and_then(|state| state.exit_code).unwrap_or_default())
+            }
+        }
+    }
+
+    /// The last lines of a container's log; empty when there are none to be had.
+    pub(super) async fn tail(&self, container: &str) -> String {
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(TAIL).build();
+        let mut stream = self.docker.logs(container, Some(options));
+        let mut text = String::new();
+        while let Some(Ok(piece)) = stream.next().await {
+            text.push_str(&piece.to_string());
+        }
+        text
+    }
+}
+
+fn silent(said: &str) -> NotClosed {
+    let said = if said.is_empty() { "it ended without its last line" } else { said };
+    NotClosed::Silent { within: DEADLINE, said: said.to_owned() }
+}
+
+fn show_broken(broken: &[(String, String)]) -> String {
+    let mut text = String::new();
+    for (what, why) in broken {
+        write!(text, "\n  {what}: {why}").expect("a String takes every write");
+    }
+    text
+}
+
+fn show_logs(logs: &[(String, String)]) -> String {
+    let mut text = String::new();
+    for (container, lines) in logs {
+        write!(text, "\nthe last lines of {container}:").expect("a String takes every write");
+        for line in lines.lines() {
+            write!(text, "\n  | {line}").expect("a String takes every write");
+        }
+    }
+    text
+}
