@@ -72,7 +72,7 @@ pub(crate) fn count(
         commits.cut(*edge);
     }
     let had_commits = [&common.commits[..], &edges.commits].concat();
-    let painted = paint(commits, &wants.commits, &had_commits, interrupt)?;
+    let painted = paint(commits, &wants.commits, &had_commits, 0, interrupt)?;
 
     let mut walk = TreeWalk::new(commits.packs(), question.filter, interrupt, progress);
     walk.has(commits, &common, &painted.edges)?;

@@ -131,7 +131,9 @@ impl Cut<'_> {
     ) -> Result<(), DeepenError> {
         let wants = self.peeled(wants)?;
         let not = self.peeled(not)?;
-        let new = paint(&mut self.commits, &wants, &not, self.interrupt)?.new;
+        // As in git, an old commit hides its parents only where history has to be compared.
+        let before = if not.is_empty() { 0 } else { since };
+        let new = paint(&mut self.commits, &wants, &not, before, self.interrupt)?.new;
         let new: HashSet<Nr> = new.into_iter().collect();
         let mut chosen = HashSet::new();
         let mut order = Vec::new();

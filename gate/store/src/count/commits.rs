@@ -25,11 +25,13 @@ const PLACED: u8 = 8;
 /// How many more commits are looked at once the walk seems done, lest a wrong clock end it early (SLOP in revision.c).
 const SLOP: u32 = 5;
 
-/// Finds all commits that `wants` reach and `had` do not; where clocks are wrong perhaps some more.
+/// Finds all commits that `wants` reach and `had` do not; where clocks are wrong perhaps some more. A commit from before
+/// `since` counts as had.
 pub(crate) fn paint(
     commits: &mut Commits,
     wants: &[Nr],
     had: &[Nr],
+    since: u64,
     interrupt: &Interrupt,
 ) -> Result<Painted, WalkError> {
     let mut walk = Walk::default();
@@ -44,6 +46,9 @@ pub(crate) fn paint(
     let mut oldest_new = u64::MAX;
     while let Some((date, nr)) = walk.queue.pop() {
         interrupt.check()?;
+        if date < since {
+            walk.mark(nr, HAD);
+        }
         let flags = walk.take(nr);
         commits.commit(nr, &mut parents)?;
         if flags & HAD == 0 {
@@ -83,6 +88,15 @@ impl Walk {
             self.flags.resize(nr as usize + 1024, 0);
         }
         &mut self.flags[nr as usize]
+    }
+
+    /// Marks a commit that is still in the queue.
+    fn mark(&mut self, nr: Nr, flag: u8) {
+        let flags = self.flags(nr);
+        if *flags & flag == 0 {
+            *flags |= flag;
+            self.new_queued -= usize::from(flag == HAD);
+        }
     }
 
     fn push(&mut self, commits: &mut Commits, nr: Nr, flag: u8) -> Result<(), WalkError> {

@@ -10,6 +10,7 @@ mod kept;
 mod mirror;
 mod packs;
 mod quarantine;
+mod shallow;
 mod store;
 #[allow(dead_code, reason = "a kit for all modules; not each part is used at all times")]
 mod support;

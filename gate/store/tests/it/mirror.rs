@@ -31,6 +31,25 @@ impl Mirror {
         Self { dir: self.dir, store }
     }
 
+    /// Copies a shallow repository, its boundary included.
+    pub(crate) fn shallow_of(repo: &Repo) -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let path = dir.path().join("m.git");
+        git(
+            dir.path(),
+            &[
+                "init",
+                "-q",
+                "--bare",
+                &format!("--object-format={}", repo.format.as_str()),
+                "m.git",
+            ],
+        );
+        let from = format!("file://{}", repo.git_dir().display());
+        git(&path, &["fetch", "-q", "--update-shallow", &from, "+refs/*:refs/*"]);
+        Self::open(dir)
+    }
+
     /// Fetches as stock git does; the pack is kept as it comes. Reopen to see it.
     pub(crate) fn fetch(&self) {
         git(
@@ -111,6 +130,11 @@ impl Client {
     /// Takes a pack whose links lead to objects that are elsewhere.
     pub(crate) fn take_partial(&self, pack: &[u8]) {
         git_bytes(self.path(), &["index-pack", "--stdin"], pack);
+    }
+
+    /// Takes a pack that may build upon what is there, and whose links may end where history is cut.
+    pub(crate) fn take_lax(&self, pack: &[u8]) {
+        git_bytes(self.path(), &["index-pack", "--fix-thin", "--stdin"], pack);
     }
 
     pub(crate) fn set_shallow(&self, commits: &[ObjectId]) {
