@@ -29,6 +29,9 @@ pub enum Voice {
 
 /// Bytes taken from a client in one step.
 const READ: usize = 16 * 1024;
+/// How long, and how much, a client is listened to after its last word from us.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 1 << 20;
 /// Longest line told to a client, in bytes.
 const MAX_LINE: usize = 4096;
 
@@ -110,12 +113,22 @@ impl Client {
         timeout(self.idle, self.output.flush()).await.map_err(|_| self.idled())?.map_err(gone)
     }
 
-    /// Tells the client that no more will come.
+    /// Tells the client that no more will come. With `linger`, bytes it still sends are read and dropped for a moment:
+    /// closing on unread bytes would make its system throw away the last line it was told.
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    pub async fn finish(&mut self) -> Result<(), Error> {
-        timeout(self.idle, self.output.shutdown()).await.map_err(|_| self.idled())?.map_err(gone)
+    pub async fn finish(&mut self, linger: bool) -> Result<(), Error> {
+        timeout(self.idle, self.output.shutdown())
+            .await
+            .map_err(|_| self.idled())?
+            .map_err(gone)?;
+        if linger {
+            let mut rest = self.input.as_mut().take(LINGER_BYTES);
+            // how it ends does not matter: the conversation is over
+            drop(timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await);
+        }
+        Ok(())
     }
 
     /// Tells the client why it ends here, in one line.
@@ -175,7 +188,7 @@ mod tests {
             Client::new(Box::new(tokio::io::empty()), Box::new(ours), Duration::from_secs(60));
         let send = async {
             client.send_parts(b"0009\x01", b"pack").await.unwrap();
-            client.finish().await.unwrap();
+            client.finish(false).await.unwrap();
             client.sent()
         };
         let mut got = Vec::new();

@@ -9,8 +9,6 @@ mod v0;
 mod v2;
 mod wants;
 
-use std::sync::Arc;
-
 use gate_config::Limits;
 use proto::upload_pack::advert::Server;
 use proto::{ObjectFormat, Version};
@@ -23,7 +21,7 @@ pub use refresh::{Asked, Refresh};
 /// What serving needs beside the session itself.
 #[derive(Clone, Debug)]
 pub struct Context {
-    pub limits: Arc<Limits>,
+    pub limits: Limits,
     pub pools: Pools,
 }
 
@@ -48,8 +46,8 @@ pub async fn serve(
     refresh: &mut Refresh,
     context: &Context,
 ) -> Result<Uploaded, Error> {
-    let mut conversation =
-        Conversation { session, client, refresh, context, uploaded: Uploaded::default() };
+    let ground = Ground { session, context };
+    let mut conversation = Conversation { ground, client, refresh, uploaded: Uploaded::default() };
     match session.version {
         Version::V2 => conversation.v2().await?,
         Version::V0 | Version::V1 => conversation.v0().await?,
@@ -59,14 +57,20 @@ pub async fn serve(
 
 /// One session under way; its phases are in the modules below.
 struct Conversation<'a> {
-    session: &'a Session,
+    ground: Ground<'a>,
     client: &'a mut Client,
     refresh: &'a mut Refresh,
-    context: &'a Context,
     uploaded: Uploaded,
 }
 
-impl Conversation<'_> {
+/// What does not change while a session lasts.
+#[derive(Clone, Copy)]
+struct Ground<'a> {
+    session: &'a Session,
+    context: &'a Context,
+}
+
+impl Ground<'_> {
     fn limits(&self) -> proto::upload_pack::Limits {
         let limits = &self.context.limits;
         proto::upload_pack::Limits { wants: limits.wants, haves: limits.haves }
@@ -78,7 +82,7 @@ impl Conversation<'_> {
     }
 
     /// An internal error, under the session's id.
-    fn internal(&self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    fn internal(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::gate(&self.session.id, source)
     }
 }

@@ -97,7 +97,7 @@ impl Collector {
     pub(super) fn want_ref(&mut self, name: &[u8]) -> Result<(), Error> {
         let name = RefName::parse(name).map_err(|_| Error::WantRef(super::error::shown(name)))?;
         self.want_ref_bytes += name.as_bytes().len();
-        short("want-refs", self.want_ref_bytes)?;
+        short("bytes of want-refs", self.want_ref_bytes)?;
         self.fetch.want_refs.push(name);
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Collector {
                 return Err(Error::line("a ref name", line));
             }
             self.not_bytes += name.len();
-            short("deepen-nots", self.not_bytes)?;
+            short("bytes of deepen-nots", self.not_bytes)?;
             self.not.push(name.into());
         } else {
             return Ok(false);
@@ -175,7 +175,7 @@ pub(super) fn below(
 }
 
 fn short(what: &'static str, bytes: usize) -> Result<(), Error> {
-    if bytes <= MAX_NAMES { Ok(()) } else { Err(Error::TooLong { what, most: MAX_NAMES }) }
+    if bytes <= MAX_NAMES { Ok(()) } else { Err(Error::Excess { what, most: MAX_NAMES }) }
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

@@ -27,8 +27,8 @@ pub enum Error {
     Filter,
     #[error("more than {most} {what} in one request (limits.{limit})")]
     TooMany { what: &'static str, most: usize, limit: &'static str },
-    #[error("more than {most} bytes of {what} in one request")]
-    TooLong { what: &'static str, most: usize },
+    #[error("more than {most} {what} in one request")]
+    Excess { what: &'static str, most: usize },
 }
 
 impl Error {

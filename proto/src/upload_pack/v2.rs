@@ -86,7 +86,7 @@ impl V2 {
                         *lines += 1;
                         if *lines > MAX_CAPABILITIES {
                             let what = "capability lines";
-                            return Err(Error::TooLong { what, most: MAX_CAPABILITIES });
+                            return Err(Error::Excess { what, most: MAX_CAPABILITIES });
                         }
                         capability(packet.text().unwrap_or_default(), command, self.format)?;
                         continue;

@@ -38,13 +38,13 @@ impl Conversation<'_> {
         let mut sender = Sender {
             head,
             framing,
-            keepalive: self.context.limits.keepalive.duration(),
+            keepalive: self.ground.context.limits.keepalive.duration(),
             client: self.client,
         };
-        let plan = sender.plan(&self.context.pools, snapshot, request).await;
-        let plan = plan?.map_err(|error| Error::gate(&self.session.id, error))?;
-        let written = sender.pack(&self.context.pools, plan).await?;
-        let written = written.map_err(|error| Error::gate(&self.session.id, error))?;
+        let plan = sender.plan(&self.ground.context.pools, snapshot, request).await;
+        let plan = plan?.map_err(|error| self.ground.internal(error))?;
+        let written = sender.pack(&self.ground.context.pools, plan).await?;
+        let written = written.map_err(|error| self.ground.internal(error))?;
         self.uploaded.packs += 1;
         self.uploaded.pack_objects += written.objects;
         self.uploaded.pack_bytes += written.bytes;

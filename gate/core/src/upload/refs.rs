@@ -56,10 +56,10 @@ impl Conversation<'_> {
         stateless: bool,
     ) -> Result<(), Error> {
         let mut out = Vec::with_capacity(PIECE);
-        if self.session.version == Version::V1 {
+        if self.ground.session.version == Version::V1 {
             advert::V0::version_1(&mut out);
         }
-        let id = self.session.id.to_string();
+        let id = self.ground.session.id.to_string();
         let head =
             advert::born(snapshot.head(), |branch| snapshot.refs().contains(branch.as_bytes()));
         let mut lines = advert::V0::new(super::server(snapshot.format(), &id), head, stateless);

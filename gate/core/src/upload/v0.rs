@@ -14,18 +14,18 @@ use crate::{Error, Mode, blocking};
 impl Conversation<'_> {
     pub(super) async fn v0(&mut self) -> Result<(), Error> {
         let snapshot = self.refresh.snapshot().await?;
-        if self.advertises() {
-            let stateless = self.session.mode == Mode::Advertise;
+        if self.ground.advertises() {
+            let stateless = self.ground.session.mode == Mode::Advertise;
             self.advertise_refs(&snapshot, stateless).await?;
             self.client.flush().await?;
         }
-        if self.session.mode == Mode::Advertise {
+        if self.ground.session.mode == Mode::Advertise {
             return Ok(());
         }
-        let stateless = self.session.mode == Mode::Request;
-        let mut machine = V0::new(snapshot.format(), self.limits(), stateless);
+        let stateless = self.ground.session.mode == Mode::Request;
+        let mut machine = V0::new(snapshot.format(), self.ground.limits(), stateless);
         let Some(fetch) = self.needs(&mut machine).await? else { return Ok(()) };
-        let mut judged = self.judge(&snapshot, &fetch, false).await?;
+        let mut judged = self.ground.judge(&snapshot, &fetch, false).await?;
         if fetch.deepen.is_some() {
             self.send_boundary(&judged).await?;
         }
@@ -81,10 +81,10 @@ impl Conversation<'_> {
         judged: &mut Judged,
     ) -> Result<Option<Vec<u8>>, Error> {
         let mut negotiation = Negotiation::new(snapshot, &judged.request.wants)
-            .map_err(|error| self.internal(error))?;
+            .map_err(|error| self.ground.internal(error))?;
         negotiation.client_shallow(&fetch.shallow);
         loop {
-            let work = blocking::run(&self.context.pools.cpu, move |interrupt| {
+            let work = blocking::run(&self.ground.context.pools.cpu, move |interrupt| {
                 let step = negotiate(&mut machine, &mut negotiation, interrupt);
                 (machine, negotiation, step)
             });
@@ -105,7 +105,7 @@ impl Conversation<'_> {
                     self.more(&mut machine).await?;
                 }
                 Err(Failure::Client(error)) => return Err(Error::client(error.to_string())),
-                Err(Failure::Store(error)) => return Err(self.internal(error)),
+                Err(Failure::Store(error)) => return Err(self.ground.internal(error)),
             }
         }
     }

@@ -9,23 +9,23 @@ use proto::upload_pack::{Fetch, ObjectInfo, V2, V2Event, Writer, advert, fetch};
 
 use super::pack::Framing;
 use super::wants::{Judged, boundary};
-use super::{Conversation, server};
+use super::{Conversation, Ground, server};
 use crate::client::Voice;
 use crate::{Error, Mode, blocking};
 
 impl Conversation<'_> {
     pub(super) async fn v2(&mut self) -> Result<(), Error> {
         let format = self.refresh.format().await?;
-        if self.advertises() {
+        if self.ground.advertises() {
             let mut out = Vec::new();
-            advert::v2(&mut out, server(format, &self.session.id.to_string()));
+            advert::v2(&mut out, server(format, &self.ground.session.id.to_string()));
             self.client.send(&out).await?;
             self.client.flush().await?;
         }
-        if self.session.mode == Mode::Advertise {
+        if self.ground.session.mode == Mode::Advertise {
             return Ok(());
         }
-        let mut requests = V2::new(format, self.limits());
+        let mut requests = V2::new(format, self.ground.limits());
         loop {
             let event = requests.poll_event().map_err(|e| Error::client(e.to_string()))?;
             self.client.voice = Voice::Packet;
@@ -46,7 +46,7 @@ impl Conversation<'_> {
                 V2Event::End => return Ok(()),
             }
             self.client.flush().await?;
-            if self.session.mode == Mode::Request {
+            if self.ground.session.mode == Mode::Request {
                 return Ok(());
             }
         }
@@ -61,11 +61,12 @@ impl Conversation<'_> {
             return Ok(());
         }
         let snapshot = self.refresh.snapshot().await?;
-        let mut judged = self.judge(&snapshot, request, true).await?;
+        let mut judged = self.ground.judge(&snapshot, request, true).await?;
         let writer = Writer::new(request.sideband_all);
         let mut out = Vec::new();
         if !request.haves.is_empty() {
-            let (acknowledged, ready) = self.negotiate(&snapshot, request, &mut judged).await?;
+            let (acknowledged, ready) =
+                self.ground.negotiate(&snapshot, request, &mut judged).await?;
             if !request.done {
                 fetch::acknowledgments(&mut out, writer, &acknowledged, ready);
                 if !ready {
@@ -85,6 +86,32 @@ impl Conversation<'_> {
         self.send_pack(&snapshot, judged.request, framing, out).await
     }
 
+    async fn object_info(&mut self, request: ObjectInfo) -> Result<(), Error> {
+        let snapshot = self.refresh.snapshot().await?;
+        let work = blocking::run(&self.ground.context.pools.cpu, move |interrupt| {
+            let mut reader = snapshot.packs().reader();
+            let mut out = Vec::new();
+            request.head(&mut out);
+            for id in &request.ids {
+                // what no ref reaches is not here, whatever the packs hold
+                let size = if snapshot.reachable(id, interrupt).map_err(Box::new)? {
+                    Some(reader.header(id)?.1)
+                } else {
+                    None
+                };
+                request.line(&mut out, id, size);
+            }
+            pktline::flush(&mut out);
+            Ok(out)
+        });
+        let result: Result<_, Box<dyn std::error::Error + Send + Sync>> = work.await;
+        let out = result.map_err(|error| self.ground.internal(error))?;
+        self.client.send(&out).await?;
+        self.client.flush().await
+    }
+}
+
+impl Ground<'_> {
     /// The haves to acknowledge, and whether they suffice for a good pack.
     async fn negotiate(
         &self,
@@ -112,29 +139,5 @@ impl Conversation<'_> {
         let (acknowledged, ready, common) = result.map_err(|error| self.internal(error))?;
         judged.request.common = common;
         Ok((acknowledged, ready))
-    }
-
-    async fn object_info(&mut self, request: ObjectInfo) -> Result<(), Error> {
-        let snapshot = self.refresh.snapshot().await?;
-        let work = blocking::run(&self.context.pools.cpu, move |interrupt| {
-            let mut reader = snapshot.packs().reader();
-            let mut out = Vec::new();
-            request.head(&mut out);
-            for id in &request.ids {
-                // what no ref reaches is not here, whatever the packs hold
-                let size = if snapshot.reachable(id, interrupt).map_err(Box::new)? {
-                    Some(reader.header(id)?.1)
-                } else {
-                    None
-                };
-                request.line(&mut out, id, size);
-            }
-            pktline::flush(&mut out);
-            Ok(out)
-        });
-        let result: Result<_, Box<dyn std::error::Error + Send + Sync>> = work.await;
-        let out = result.map_err(|error| Error::gate(&self.session.id, error))?;
-        self.client.send(&out).await?;
-        self.client.flush().await
     }
 }

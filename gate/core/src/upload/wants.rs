@@ -6,7 +6,7 @@ use gate_store::{Deepen, Deepened, Filter, Interrupt, PackRequest, Snapshot, Wal
 use proto::upload_pack::{Deepen as Asked, Fetch};
 use proto::{ObjectId, RefName};
 
-use super::Conversation;
+use super::Ground;
 use crate::{Error, blocking};
 
 /// A fetch whose wants may be had.
@@ -17,7 +17,7 @@ pub(super) struct Judged {
     pub(super) wanted_refs: Vec<(RefName, ObjectId)>,
 }
 
-impl Conversation<'_> {
+impl Ground<'_> {
     /// Checks that every want is a confirmed tip or reachable from one, and finds the new shallow boundary.
     ///
     /// `unasked` says that a client of v2 hears of the origin's own boundary without asking for a depth.

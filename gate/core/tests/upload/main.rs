@@ -1,0 +1,5 @@
+//! Real `git upload-pack` is the judge: the same request bytes to both, the same answer from both.
+
+mod kit;
+mod parity;
+mod refused;
