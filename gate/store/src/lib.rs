@@ -1,9 +1,9 @@
 //! Mirrors on disk: ordinary bare repositories of which every object lies in a pack and every ref in `packed-refs`.
 //!
 //! Synchronous; long work looks at an [`Interrupt`]. The only crate that names gix.
-#![allow(dead_code, reason = "for the hour in which commit and quarantine are being written")]
 
 mod checksum;
+mod connect;
 mod count;
 mod files;
 mod filter;
@@ -29,6 +29,7 @@ mod tree;
 mod walk;
 mod write;
 
+pub use connect::{ConnectError, Connected, IntroducedBy, MAX_PATH, MAX_TREE_DEPTH, Visit};
 pub use files::FileError;
 pub use filter::{Filter, InvalidFilter, MAX_FILTER_SPEC};
 pub use fsck::FsckError;
@@ -50,7 +51,8 @@ pub use refs::{PackedRefsError, RefChange, RefEntry, RefTable, RefTableBuilder, 
 pub use shallow::{Deepen, DeepenError, Deepened, INFINITE_DEPTH, deepen};
 pub use snapshot::Snapshot;
 pub use store::{
-    ConsolidateError, Consolidated, CreateStoreError, MAX_PACKS, OpenStoreError, Store,
+    CommitError, ConsolidateError, Consolidated, CreateStoreError, MAX_PACKS, OpenStoreError,
+    RefEdit, Store,
 };
 pub use walk::WalkError;
 pub use write::{Progress, WriteError, Written};

@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use error::IndexError;
 pub use limits::{INFLATE_FLOOR, IndexLimits, IndexProgress};
 
-use crate::{FileError, Interrupt, PackSet, Snapshot, Store, files};
-use index::{IndexedPack, Indexing};
+use crate::{FileError, Interrupt, Kind, Location, PackSet, Snapshot, Store, files};
+pub(crate) use index::IndexedPack;
+use index::Indexing;
 
 /// How closely a pack is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,21 @@ impl Quarantine {
     /// What the snapshot has and what was indexed, in that order.
     pub fn packs(&self) -> &PackSet {
         &self.packs
+    }
+
+    pub(crate) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The kind of an object that came in; `None` for one of the snapshot's.
+    pub(crate) fn kind_of(&self, at: Location) -> Option<Kind> {
+        let incoming = self.incoming.as_ref()?;
+        let came_in = at.pack as usize == self.snapshot.packs().packs().len();
+        came_in.then(|| incoming.kinds[at.position as usize])
+    }
+
+    pub(crate) fn incoming(&self) -> Option<&IndexedPack> {
+        self.incoming.as_ref()
     }
 
     pub(crate) fn dir(&self) -> &Path {

@@ -110,6 +110,11 @@ impl RefTable {
         diff::Diff::new(self, new)
     }
 
+    /// Whether the other table has the same names with the same targets, whatever it says of peeled values.
+    pub fn has_same_targets(&self, other: &Self) -> bool {
+        self.names == other.names && self.ends == other.ends && self.targets == other.targets
+    }
+
     /// The `at`th ref by name. Panics past [`len`](Self::len).
     pub fn at(&self, at: usize) -> RefEntry<'_> {
         let peeled = match self.peeled_at.binary_search(&(at as u32)) {

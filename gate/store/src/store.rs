@@ -5,9 +5,12 @@
 //! reflogs, `refs/replace` as replacements and all of `config` but the object format are **ignored**, whoever put them
 //! there.
 
+mod adopt;
+mod commit;
 mod consolidate;
 mod create;
 mod exact;
+mod forward;
 mod open;
 mod sweep;
 
@@ -15,6 +18,7 @@ use proto::ObjectFormat;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use commit::{CommitError, RefEdit};
 pub use consolidate::{ConsolidateError, Consolidated, MAX_PACKS};
 pub use create::CreateStoreError;
 pub use open::OpenStoreError;

@@ -154,6 +154,12 @@ impl Reader {
         Ok((kind_at(&pack, offset)?, sizes.result))
     }
 
+    /// The kind of an object, from headers alone.
+    pub fn kind(&self, id: &ObjectId) -> Result<Kind, ReadError> {
+        let at = self.packs.locate(id).ok_or(ReadError::Missing { id: *id })?;
+        self.packs.kind_at(at)
+    }
+
     /// The nearest base of the object at `offset` that is whole or cached; what leads to it lies in `self.chain`.
     fn base_of(&mut self, pack: &Pack, offset: u64) -> Result<Cached, ReadError> {
         self.chain.clear();

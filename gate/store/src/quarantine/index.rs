@@ -11,16 +11,18 @@ use super::receive::{Received, receive};
 use super::resolve::{Resolved, Shared, Worker};
 use super::{Check, IndexError, IndexLimits, IndexProgress, thin};
 use crate::fsck::Fsck;
-use crate::{Interrupt, Pack, PackSet, files, ids};
+use crate::{Interrupt, Kind, Pack, PackSet, files, ids};
 
 /// A pack that is in.
 #[derive(Debug)]
-pub(super) struct IndexedPack {
-    pub(super) pack: Arc<Pack>,
+pub(crate) struct IndexedPack {
+    pub(crate) pack: Arc<Pack>,
     /// Bases that were added because the pack was thin.
-    pub(super) added: u32,
+    pub(crate) added: u32,
     /// Whether an object lies in it twice.
-    pub(super) twice: bool,
+    pub(crate) twice: bool,
+    /// The kind of each object, by position.
+    pub(super) kinds: Box<[Kind]>,
 }
 
 /// Everything the steps of indexing share.
@@ -63,7 +65,7 @@ impl Indexing<'_> {
             received.entries.kinds[number as usize] = Some(kind);
         }
         let added = thin::complete(self, &mut received, file, &path, &used)?;
-        let (entries, twice) = self.sorted(&received)?;
+        let (entries, kinds, twice) = self.sorted(&received)?;
         let name = format!("pack-{}.pack", received.trailer);
         let path_in = self.dir.join(name);
         idx::write(&path_in.with_extension("idx"), self.format, &entries, &received.trailer)?;
@@ -73,7 +75,7 @@ impl Indexing<'_> {
         if let Some(fsck) = received.fsck.take() {
             self.check_special_blobs(&fsck, &pack)?;
         }
-        Ok((Some(IndexedPack { pack, added, twice }), bytes))
+        Ok((Some(IndexedPack { pack, added, twice, kinds: kinds.into() }), bytes))
     }
 
     /// Turns every delta into an object; also tells which bases were not in the pack.
@@ -128,19 +130,22 @@ impl Indexing<'_> {
         Ok((made, used))
     }
 
-    /// All objects by id, and whether one is there twice.
-    fn sorted(&self, received: &Received) -> Result<(Vec<IdxEntry>, bool), IndexError> {
+    /// All objects by id, their kinds, and whether one is there twice.
+    fn sorted(&self, received: &Received) -> Result<(Vec<IdxEntry>, Vec<Kind>, bool), IndexError> {
         let columns = &received.entries;
-        let mut entries: Vec<IdxEntry> = (columns.ids.iter().flatten())
-            .zip(&columns.crcs)
-            .zip(&columns.offsets)
-            .map(|((id, crc), offset)| IdxEntry { id: *id, crc: *crc, offset: *offset })
+        let named = columns.ids.iter().flatten().zip(columns.kinds.iter().flatten());
+        let mut entries: Vec<(IdxEntry, Kind)> = named
+            .zip(columns.crcs.iter().zip(&columns.offsets))
+            .map(|((id, kind), (crc, offset))| {
+                (IdxEntry { id: *id, crc: *crc, offset: *offset }, *kind)
+            })
             .collect();
-        entries.sort_unstable_by_key(|entry| (entry.id, entry.offset));
+        entries.sort_unstable_by_key(|(entry, _)| (entry.id, entry.offset));
+        let (entries, kinds): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
         let twice = entries.windows(2).find(|pair| pair[0].id == pair[1].id).map(|pair| pair[0].id);
         match (twice, self.check) {
             (Some(id), Check::Push) => Err(IndexError::Twice { id }),
-            _ => Ok((entries, twice.is_some())),
+            _ => Ok((entries, kinds, twice.is_some())),
         }
     }
 

@@ -1,72 +1,14 @@
 //! Taking packs in: git's own, cut, flipped, and forged.
 
 use gate_store::{
-    Check, IndexError, IndexLimits, IndexProgress, Indexed, Interrupt, Kind, Quarantine, Store,
-    hash_object,
+    Check, IndexError, IndexLimits, IndexProgress, Interrupt, Kind, Quarantine, hash_object,
 };
 use proto::{ObjectFormat, ObjectId};
-use std::io::{BufRead, BufReader, Cursor, Read};
-use tempfile::TempDir;
+use std::io::{BufReader, Read};
 
 use crate::forge::{BLOB, COMMIT, Forge, TREE, insert, seal};
+use crate::gate::{Gate, LIMITS};
 use crate::support::{FORMATS, Repo, git, git_output};
-
-const LIMITS: IndexLimits = IndexLimits {
-    pack_bytes: 10 << 20,
-    objects: 100_000,
-    object_bytes: 1 << 20,
-    delta_depth: 4095,
-    inflate_ratio: 200,
-};
-
-/// An empty mirror, or one that holds what a repository of git's holds.
-struct Gate {
-    dir: TempDir,
-    store: Store,
-}
-
-impl Gate {
-    fn empty(format: ObjectFormat) -> Self {
-        let dir = TempDir::new().expect("a temporary directory");
-        let store = Store::create(&dir.path().join("m.git"), format).expect("made");
-        Self { dir, store }
-    }
-
-    fn cloned(repo: &Repo) -> Self {
-        let dir = TempDir::new().expect("a temporary directory");
-        let path = dir.path().join("m.git");
-        git(dir.path(), &["clone", "-q", "--mirror", &repo.path().to_string_lossy(), "m.git"]);
-        git(&path, &["repack", "-adq"]);
-        git(&path, &["pack-refs", "--all"]);
-        let store = Store::open(&path).expect("opens");
-        Self { dir, store }
-    }
-
-    fn index(
-        &self,
-        input: &mut impl BufRead,
-        limits: &IndexLimits,
-        check: Check,
-    ) -> Result<(Quarantine, Indexed), IndexError> {
-        let mut quarantine = self.store.quarantine(&self.store.snapshot()).expect("a directory");
-        let interrupt = Interrupt::default();
-        let indexed = quarantine.index(input, limits, check, &interrupt, &mut |_| {})?;
-        Ok((quarantine, indexed))
-    }
-
-    fn push(&self, pack: &[u8]) -> Result<(Quarantine, Indexed), IndexError> {
-        self.index(&mut Cursor::new(pack), &LIMITS, Check::Push)
-    }
-
-    /// The error of a pack that must be refused, after which nothing may be left.
-    fn refuses(&self, pack: &[u8]) -> IndexError {
-        let error = self.push(pack).map(|(_, indexed)| indexed).expect_err("refused");
-        let left = std::fs::read_dir(self.store.dir().join("quarantine")).expect("list").count();
-        assert_eq!(left, 0, "{error}");
-        assert!(error.is_senders_fault(), "{error}");
-        error
-    }
-}
 
 /// Git's own check of the quarantined pack.
 fn verify(quarantine: &Quarantine, format: ObjectFormat) {
@@ -497,7 +439,7 @@ fn a_quarantine_vanishes_when_it_is_dropped() {
     let (quarantine, _) = gate.push(&repo.pack(&[], "main\n")).expect("good");
     let packs = quarantine.packs().clone();
     drop(quarantine);
-    let left = std::fs::read_dir(gate.dir.path().join("m.git/quarantine")).expect("list").count();
+    let left = std::fs::read_dir(gate.store.dir().join("quarantine")).expect("list").count();
     assert_eq!(left, 0);
     let mut bytes = Vec::new();
     packs.read(&repo.id("main"), &mut bytes).expect("who holds it still reads it");

@@ -62,6 +62,10 @@ impl Repo {
         git_output(self.path(), &args, b"").status.success()
     }
 
+    pub(crate) fn has(&self, id: &ObjectId) -> bool {
+        git_output(self.path(), &["cat-file", "-e", &id.to_hex()], b"").status.success()
+    }
+
     /// A history on `main` in which files change a little each time, so that git makes deltas.
     pub(crate) fn with_history(self, commits: u32) -> Self {
         let mut lines: Vec<String> =
