@@ -8,6 +8,7 @@ mod error;
 pub mod forward;
 pub mod limits;
 pub mod policy;
+pub mod scan;
 pub mod session;
 pub mod upload;
 

@@ -1,0 +1,254 @@
+//! Turns the new objects into the patch that the scanner reads, with a canary at each end.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+
+use bstr::{BStr, BString, ByteSlice};
+use gate_store::Interrupt;
+use proto::ObjectId;
+
+use super::item::{Item, NewObjects, Stop};
+use super::patch::{Kind, Label, Patch};
+use super::report::Secret;
+use super::unpack::{self, UnpackLimits, Unscanned};
+use super::views::{Place, Segments, View, Views};
+
+/// What was fed, to compare with what the scanner says it saw.
+#[derive(Debug)]
+pub(super) struct Fed {
+    /// Bytes of text.
+    pub(super) scanned: u64,
+    pub(super) canaries: [Secret; 2],
+    /// Archives that no scan could see through, and the blob and commit they are.
+    pub(super) unscanned: Vec<(Unscanned, ObjectId, Option<ObjectId>)>,
+}
+
+/// Feeds everything; returns when the last byte is in the pipe and the pipe is closed.
+pub(super) fn feed(
+    objects: &dyn NewObjects,
+    limits: &UnpackLimits,
+    out: impl Write,
+    interrupt: &Interrupt,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Fed, Stop> {
+    let canaries = [canary(), canary()];
+    let mut feeder = Feeder {
+        patch: Patch::new(out),
+        failed: None,
+        interrupt,
+        limits,
+        unpacked: 0,
+        shown: 0,
+        names: HashSet::new(),
+        hasher: RandomState::new(),
+        unscanned: Vec::new(),
+        progress,
+    };
+    feeder.canary(&canaries[0])?;
+    objects.each(&mut |item| feeder.item(item))?;
+    feeder.canary(&canaries[1])?;
+    let scanned = feeder.patch.finish().map_err(Stop::Feed)?;
+    Ok(Fed { scanned, canaries, unscanned: feeder.unscanned })
+}
+
+struct Feeder<'a, W: Write> {
+    patch: Patch<W>,
+    /// The first write that failed.
+    failed: Option<io::Error>,
+    interrupt: &'a Interrupt,
+    limits: &'a UnpackLimits,
+    unpacked: u64,
+    /// Bytes of objects shown.
+    shown: u64,
+    /// Hashes of the paths that were fed as names.
+    names: HashSet<u64>,
+    hasher: RandomState,
+    unscanned: Vec<(Unscanned, ObjectId, Option<ObjectId>)>,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl<W: Write> Feeder<'_, W> {
+    fn item(&mut self, item: Item<'_>) -> Result<(), Stop> {
+        self.interrupt.check().map_err(|_| Stop::Interrupted)?;
+        match item {
+            Item::Blob { id, path, commit, data } => self.blob(id, path, commit, data),
+            Item::Commit { id, data } => {
+                self.text(Kind::Commit, Some(id), Some(id), BString::default(), &without_ids(data));
+                self.shown += data.len() as u64;
+            }
+            Item::Tag { id, data } => {
+                self.text(Kind::Tag, Some(id), None, BString::default(), &without_ids(data));
+                self.shown += data.len() as u64;
+            }
+            Item::Path { path, commit } => {
+                if may_hold_a_secret(path) && self.names.insert(self.hasher.hash_one(path)) {
+                    self.text(Kind::Path, None, commit, path.into(), path);
+                }
+            }
+            Item::Ref { name, target } => {
+                self.text(Kind::Ref, Some(target), None, name.as_bstr().into(), name.as_bytes());
+            }
+        }
+        (self.progress)(self.shown);
+        self.failed.take().map_or(Ok(()), |error| Err(Stop::Feed(error)))
+    }
+
+    fn blob(&mut self, id: ObjectId, path: &BStr, commit: Option<ObjectId>, data: &[u8]) {
+        let before = self.shown;
+        let mut unpacked = self.unpacked;
+        let limits = self.limits;
+        let mut sink = Sink { feeder: self, kind: Kind::Blob, object: Some(id), commit };
+        let unscanned = unpack::show(path, data, limits, &mut unpacked, &mut sink);
+        self.unpacked = unpacked;
+        self.unscanned.extend(unscanned.into_iter().take(100).map(|archive| (archive, id, commit)));
+        self.shown = before + data.len() as u64;
+    }
+
+    fn text(
+        &mut self,
+        kind: Kind,
+        object: Option<ObjectId>,
+        commit: Option<ObjectId>,
+        name: BString,
+        text: &[u8],
+    ) {
+        let mut sink = Sink { feeder: self, kind, object, commit };
+        let mut views = Views::new(name);
+        views.push(text, &mut sink);
+        views.finish(&mut sink);
+    }
+
+    fn canary(&mut self, secret: &Secret) -> Result<(), Stop> {
+        let label = Label {
+            kind: Kind::Canary,
+            object: None,
+            commit: None,
+            place: Place { path: BString::default(), view: View::Plain },
+        };
+        let text = format!("canary = '{}'\n", secret.expose());
+        self.patch.segment(&label, 1, text.as_bytes()).map_err(Stop::Feed)
+    }
+}
+
+struct Sink<'a, 'b, W: Write> {
+    feeder: &'a mut Feeder<'b, W>,
+    kind: Kind,
+    object: Option<ObjectId>,
+    commit: Option<ObjectId>,
+}
+
+impl<W: Write> Segments for Sink<'_, '_, W> {
+    fn segment(&mut self, place: &Place, line: u64, text: &[u8]) {
+        if self.done() {
+            return;
+        }
+        let label = Label {
+            kind: self.kind,
+            object: self.object,
+            commit: self.commit,
+            place: place.clone(),
+        };
+        if let Err(error) = self.feeder.patch.segment(&label, line, text) {
+            self.feeder.failed = Some(error);
+        }
+        // Within a large blob, as far as can be told without counting twice what is read in two ways.
+        if place.view == View::Plain {
+            self.feeder.shown += text.len() as u64;
+            (self.feeder.progress)(self.feeder.shown);
+        }
+    }
+
+    fn done(&self) -> bool {
+        self.feeder.failed.is_some() || self.feeder.interrupt.is_set()
+    }
+}
+
+/// A secret that the rule `github-pat` knows, made anew for each end of each scan.
+fn canary() -> Secret {
+    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let random = RandomState::new();
+    let start = random.hash_one(0_u8) as usize;
+    // A walk over the alphabet in steps of a random odd number repeats no letter, so its entropy is always enough.
+    let step = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29]
+        [random.hash_one(1_u8) as usize % 15];
+    let body = (0..36).map(|i| char::from(LETTERS[(start % 62 + i * step) % 62]));
+    Secret::new(
+        ["gh", "p_"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(body.map(String::from))
+            .collect::<String>(),
+    )
+}
+
+/// A commit's or tag's raw text without the ids of its tree, parents and target: no secrets, but 40 hex digits, which
+/// some rules take for a token where the message has the right word.
+fn without_ids(text: &[u8]) -> Vec<u8> {
+    let mut without = Vec::with_capacity(text.len());
+    let mut in_headers = true;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        in_headers &= line != b"\n";
+        let header = ["tree ", "parent ", "object "]
+            .into_iter()
+            .find(|name| in_headers && line.starts_with_str(name));
+        match header {
+            Some(name)
+                if ObjectId::from_hex(
+                    line[name.len()..].trim_end_with(|c| c == '\n').as_bytes(),
+                )
+                .is_some() =>
+            {
+                without.extend_from_slice(name.trim_end().as_bytes());
+                without.push(b'\n');
+            }
+            _ => without.extend_from_slice(line),
+        }
+    }
+    without
+}
+
+/// Whether a name can hold a token at all: most paths can't, and a scan of each would cost more than the files.
+///
+/// A token is a run of at least twelve letters, digits, `_`, `-`, `+` or `=`, not all of them small letters.
+fn may_hold_a_secret(path: &BStr) -> bool {
+    path.split(
+        |byte| !matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'-' | b'+' | b'='),
+    )
+    .any(|run| {
+        run.len() >= 12 && run.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canaries_are_all_different() {
+        let some: HashSet<String> = (0..50).map(|_| canary().expose().to_owned()).collect();
+        assert!(some.len() > 40);
+        assert!(some.iter().all(|canary| canary.len() == 40));
+    }
+
+    #[test]
+    fn ids_in_headers_are_left_out_and_lines_stay() {
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        let commit =
+            format!("tree {id}\nparent {id}\nauthor a <b> 1 +0000\ntree x\n\nparent {id}\n");
+        assert_eq!(
+            without_ids(commit.as_bytes()).as_bstr(),
+            format!("tree\nparent\nauthor a <b> 1 +0000\ntree x\n\nparent {id}\n")
+        );
+    }
+
+    #[test]
+    fn only_names_that_could_be_tokens_are_scanned() {
+        for name in ["src/main.rs", "documentation/internationalization.md", "a/b/c/d/e/f/1/2/3"] {
+            assert!(!may_hold_a_secret(name.into()), "{name}");
+        }
+        for name in ["keys/AKIAQQQQQQQQQQQQQQQQ", "a/xy_0123456789abcdef.txt"] {
+            assert!(may_hold_a_secret(name.into()), "{name}");
+        }
+    }
+}

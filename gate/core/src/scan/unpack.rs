@@ -1,0 +1,207 @@
+//! Reads a content in every view, and what lies in it if it is an archive, under caps.
+
+mod archive;
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+
+use bstr::{BStr, BString, ByteSlice};
+
+use super::views::{Segments, Views};
+use archive::Archive;
+
+/// How far archives are opened. Past any of these, the archive is reported as one that no scan can see through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnpackLimits {
+    /// Archives within archives.
+    pub depth: u32,
+    /// Bytes unpacked in one push.
+    pub bytes: u64,
+    /// Bytes unpacked for each byte of an archive, counted past [`free`](Self::free).
+    pub ratio: u64,
+    /// Bytes that any archive may unpack to, however small it is.
+    pub free: u64,
+    /// Files within one archive.
+    pub members: u64,
+}
+
+impl Default for UnpackLimits {
+    fn default() -> Self {
+        Self { depth: 4, bytes: 1 << 30, ratio: 200, free: 128 << 20, members: 100_000 }
+    }
+}
+
+/// An archive that could not be read to its end within the limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unscanned {
+    pub(super) path: BString,
+    /// Which limit, in words: `more than 4 archives within each other`.
+    pub(super) limit: String,
+}
+
+/// A member up to this size is held in memory, so that it may be an archive itself; half of it at each further depth.
+const HELD: u64 = 32 << 20;
+
+/// Shows `content` to `into`, and the members of the archives in it; answers the archives that went past a limit.
+///
+/// `unpacked` counts over the whole push. A damaged or encrypted archive is read as far as it goes and is no error: its
+/// own bytes are shown all the same.
+pub(super) fn show(
+    path: &BStr,
+    content: &[u8],
+    limits: &UnpackLimits,
+    unpacked: &mut u64,
+    into: &mut dyn Segments,
+) -> Vec<Unscanned> {
+    let share = limits.free.max(limits.ratio.saturating_mul(content.len() as u64));
+    let unpacker = Unpacker {
+        limits,
+        into: RefCell::new(into),
+        left: RefCell::new(share.min(limits.bytes.saturating_sub(*unpacked))),
+        total: RefCell::new(0),
+        members: RefCell::new(0),
+        unscanned: RefCell::new(Vec::new()),
+    };
+    unpacker.content(path, content, 0);
+    *unpacked += unpacker.total.into_inner();
+    unpacker.unscanned.into_inner()
+}
+
+struct Unpacker<'a> {
+    limits: &'a UnpackLimits,
+    into: RefCell<&'a mut dyn Segments>,
+    left: RefCell<u64>,
+    total: RefCell<u64>,
+    members: RefCell<u64>,
+    unscanned: RefCell<Vec<Unscanned>>,
+}
+
+impl Unpacker<'_> {
+    fn content(&self, path: &BStr, content: &[u8], depth: u32) {
+        let mut views = Views::new(path.into());
+        for piece in content.chunks(256 * 1024) {
+            views.push(piece, &mut **self.into.borrow_mut());
+        }
+        views.finish(&mut **self.into.borrow_mut());
+        let Some(archive) = Archive::detect(content) else { return };
+        if depth == self.limits.depth {
+            self.give_up(
+                path,
+                format!("more than {} archives within each other", self.limits.depth),
+            );
+            return;
+        }
+        archive.members(path, content, &mut |path, reader| self.member(path, reader, depth + 1));
+    }
+
+    /// Reads one member; answers whether to go on with the next.
+    fn member(&self, path: &BStr, reader: &mut dyn Read, depth: u32) -> bool {
+        if self.into.borrow().done() || !self.unscanned.borrow().is_empty() {
+            return false;
+        }
+        *self.members.borrow_mut() += 1;
+        if *self.members.borrow() > self.limits.members {
+            self.give_up(path, format!("more than {} files in one archive", self.limits.members));
+            return false;
+        }
+        let mut reader = Counted { reader, unpacker: self, over: false };
+        let mut held = Vec::new();
+        let limit = HELD >> (depth - 1);
+        // An error here is the archive's damage: what was read before it is shown.
+        let _damage = (&mut reader).take(limit).read_to_end(&mut held);
+        if (held.len() as u64) < limit {
+            self.content(path, &held, depth);
+        } else {
+            self.stream(path, &held, &mut reader, depth);
+        }
+        if reader.over {
+            self.give_up(
+                path,
+                "more unpacked bytes than one archive or one push may have".to_owned(),
+            );
+        }
+        true
+    }
+
+    /// A member too large to hold: a tar is opened as it streams by, no other archive is.
+    fn stream(&self, path: &BStr, held: &[u8], rest: &mut dyn Read, depth: u32) {
+        let mut tee =
+            Tee { reader: held.chain(rest), views: Views::new(path.into()), unpacker: self };
+        match Archive::detect(held) {
+            Some(Archive::Tar) if depth < self.limits.depth => {
+                archive::tar_members(path, &mut tee, &mut |path, reader| {
+                    self.member(path, reader, depth + 1)
+                });
+            }
+            Some(_) => {
+                self.give_up(
+                    path,
+                    format!("an archive of more than {} MiB in another", HELD >> 20),
+                );
+            }
+            None => {}
+        }
+        let _damage = io::copy(&mut tee, &mut io::sink());
+        tee.views.finish(&mut **self.into.borrow_mut());
+    }
+
+    fn give_up(&self, path: &BStr, limit: String) {
+        let mut unscanned = self.unscanned.borrow_mut();
+        if unscanned.is_empty() {
+            unscanned.push(Unscanned { path: path.into(), limit });
+        }
+    }
+}
+
+/// Shows the bytes that someone else reads.
+struct Tee<'a, 'b, R> {
+    reader: R,
+    views: Views,
+    unpacker: &'a Unpacker<'b>,
+}
+
+impl<R: Read> Read for Tee<'_, '_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(into)?;
+        self.views.push(&into[..read], &mut **self.unpacker.into.borrow_mut());
+        Ok(read)
+    }
+}
+
+/// Counts what is unpacked, and ends where the limit is.
+struct Counted<'a, 'b, R> {
+    reader: R,
+    unpacker: &'a Unpacker<'b>,
+    over: bool,
+}
+
+impl<R: Read> Read for Counted<'_, '_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(into)?;
+        let mut left = self.unpacker.left.borrow_mut();
+        if read as u64 > *left {
+            self.over = true;
+            return Err(io::Error::other("past the limit"));
+        }
+        *left -= read as u64;
+        *self.unpacker.total.borrow_mut() += read as u64;
+        Ok(read)
+    }
+}
+
+/// `outer!inner`, as gitleaks names what lies in archives.
+fn inner(outer: &BStr, name: &[u8]) -> BString {
+    let mut path = BString::from(outer);
+    path.push(b'!');
+    path.extend_from_slice(name);
+    path
+}
+
+/// What a compressed file holds is named by its own name without the ending.
+fn stem(path: &BStr) -> &[u8] {
+    let name = path.rsplit_once_str("/").map_or(path.as_bytes(), |(_, name)| name);
+    match name.rsplit_once_str(".") {
+        Some((stem, _)) if !stem.is_empty() => stem,
+        _ => b"content",
+    }
+}

@@ -1,0 +1,124 @@
+//! The kinds of archive that are opened, known by their content and never by their name.
+
+use std::io::{self, Cursor, Read};
+
+use bstr::BStr;
+use memchr::memmem;
+
+use super::{inner, stem};
+
+/// An archive or a compressed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Archive {
+    Zip,
+    Tar,
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+}
+
+/// The tail in which a zip's end record must lie: its comment may be 64 KiB long.
+const ZIP_TAIL: usize = 22 + 65_535;
+/// Memory for the dictionary of an xz stream, in KiB; `xz -9` takes 64 MiB.
+const XZ_MEMORY: u32 = 80 * 1024;
+
+impl Archive {
+    pub(super) fn detect(content: &[u8]) -> Option<Self> {
+        match content {
+            [0x1f, 0x8b, 8, ..] => return Some(Self::Gzip),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => {
+                return Some(Self::Bzip2);
+            }
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Some(Self::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Some(Self::Zstd),
+            [b'P', b'K', 3, 4, ..] => return Some(Self::Zip),
+            _ => {}
+        }
+        if content.get(257..262) == Some(b"ustar") || is_old_tar(content) {
+            return Some(Self::Tar);
+        }
+        // A zip may stand behind something else, as in a self-extracting program.
+        let tail = &content[content.len().saturating_sub(ZIP_TAIL)..];
+        memmem::rfind(tail, b"PK\x05\x06").map(|_| Self::Zip)
+    }
+
+    /// Shows each member, until `each` says that it is enough. What can't be read is left out.
+    pub(super) fn members(
+        self,
+        path: &BStr,
+        content: &[u8],
+        each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool,
+    ) {
+        let mut single = |reader: &mut dyn Read| {
+            each(BStr::new(&inner(path, stem(path))), reader);
+        };
+        match self {
+            Self::Gzip => single(&mut flate2::read::MultiGzDecoder::new(content)),
+            Self::Bzip2 => single(&mut bzip2::read::MultiBzDecoder::new(content)),
+            Self::Xz => single(&mut lzma_rust2::XzReader::new_mem_limit(content, true, XZ_MEMORY)),
+            Self::Zstd => {
+                if let Ok(mut reader) = ruzstd::decoding::StreamingDecoder::new(content) {
+                    single(&mut reader);
+                }
+            }
+            Self::Tar => tar_members(path, content, each),
+            Self::Zip => zip_members(path, content, each),
+        }
+    }
+}
+
+pub(super) fn tar_members(
+    path: &BStr,
+    content: impl Read,
+    each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool,
+) {
+    let mut archive = tar::Archive::new(content);
+    let Ok(entries) = archive.entries() else { return };
+    for entry in entries {
+        let Ok(mut entry) = entry else { return };
+        let name = inner(path, &entry.path_bytes());
+        if !each(BStr::new(&name), &mut entry) {
+            return;
+        }
+    }
+}
+
+fn zip_members(path: &BStr, content: &[u8], each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool) {
+    let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(content)) else {
+        zip_stream(path, content, each);
+        return;
+    };
+    for index in 0..archive.len() {
+        // Encrypted, or by a method we don't know.
+        let Ok(mut file) = archive.by_index(index) else { continue };
+        let name = inner(path, file.name_raw());
+        if !each(BStr::new(&name), &mut file) {
+            return;
+        }
+    }
+}
+
+/// A zip without its directory, such as one that was cut off.
+fn zip_stream(path: &BStr, mut content: &[u8], each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool) {
+    while let Ok(Some(mut file)) = zip::read::read_zipfile_from_stream(&mut content) {
+        let name = inner(path, file.name_raw());
+        if !each(BStr::new(&name), &mut file) || io::copy(&mut file, &mut io::sink()).is_err() {
+            return;
+        }
+    }
+}
+
+/// A tar from before POSIX has no magic, but a checksum over its first header.
+fn is_old_tar(content: &[u8]) -> bool {
+    let Some(header) = content.get(..512) else { return false };
+    let field = &header[148..156];
+    let digits = field.iter().copied().filter(u8::is_ascii_digit).collect::<Vec<_>>();
+    let Some(said) = std::str::from_utf8(&digits).ok().and_then(|d| u32::from_str_radix(d, 8).ok())
+    else {
+        return false;
+    };
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    let own: u32 = field.iter().map(|byte| u32::from(*byte)).sum();
+    said != 0 && said == sum - own + 8 * u32::from(b' ')
+}

@@ -1,0 +1,11 @@
+//! The scan with the real gitleaks: what is found, what is not held against a push, and when there is no verdict.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail as the test itself does")]
+
+mod content;
+mod known;
+mod messages;
+mod names;
+mod support;
+mod switches;
+mod trouble;

@@ -1,0 +1,96 @@
+//! Secrets outside of files' content: names, messages, identities, headers.
+
+use gate_core::scan::Kind;
+
+use crate::support::{Push, token};
+
+async fn one(push: Push) -> (Kind, u64, String) {
+    let findings = push.findings().await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].rule, "github-pat");
+    (findings[0].kind, findings[0].line, findings[0].text.clone())
+}
+
+#[tokio::test]
+async fn the_name_of_a_file_or_directory_is_scanned_and_redacted() {
+    let secret = token("name");
+    let push = Push::new()
+        .path(format!("keys/{secret}/x.txt"))
+        .blob(format!("keys/{secret}/x.txt"), "x\n");
+    let findings = push.findings().await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!((findings[0].kind, findings[0].line), (Kind::Path, 0));
+    assert_eq!(findings[0].path, "keys/***/x.txt");
+    assert!(!findings[0].fingerprint().contains(&secret));
+}
+
+#[tokio::test]
+async fn the_name_of_a_new_ref_is_scanned() {
+    let push = Push::new().create_ref(&format!("refs/heads/wip-{}", token("ref")));
+    assert_eq!(one(push).await, (Kind::Ref, 0, "refs/heads/wip-***".to_owned()));
+}
+
+#[tokio::test]
+async fn every_part_of_a_commit_is_scanned() {
+    let secret = token("commit");
+    for (line, text, shown) in [
+        (1, format!("author {secret} <a@b.c> 1 +0000\n\nm\n"), "author *** <a@b.c> 1 +0000"),
+        (2, format!("author a <b> 1 +0000\nx-note {secret}\n\nm\n"), "x-note ***"),
+        (4, format!("author a <b> 1 +0000\n\nUse a token\n{secret}\n"), "***"),
+    ] {
+        assert_eq!(one(Push::new().commit(&text)).await, (Kind::Commit, line, shown.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn an_annotated_tag_is_scanned() {
+    let text =
+        format!("object {}\ntype commit\ntag v1\n\nrelease {}\n", "a".repeat(40), token("tag"));
+    assert_eq!(one(Push::new().tag(&text)).await, (Kind::Tag, 5, "release ***".to_owned()));
+}
+
+#[tokio::test]
+async fn ids_in_a_commits_headers_are_no_secrets() {
+    let id = "8f3c1d5e7a9b2c4d6e8f0a1b3c5d7e9f1a2b3c4d";
+    let text =
+        format!("tree {id}\nparent {id}\nauthor a <b> 1 +0000\n\nUpdate the sourcegraph client\n");
+    assert!(Push::new().commit(&text).findings().await.is_empty());
+}
+
+#[tokio::test]
+async fn names_made_to_confuse_a_patch_reader_hide_nothing() {
+    let secret = token("parser");
+    let names: [&[u8]; 8] = [
+        b"conf.py\\",
+        b"a\n+++ b/x \"y",
+        b"tab\there",
+        b" leading and trailing ",
+        b"\xff\xfe",
+        b"dev/null",
+        "ü/\u{202e}".as_bytes(),
+        &[b'd'; 4200],
+    ];
+    for name in names {
+        let push = Push::new()
+            .blob(name, format!("T = '{secret}'\n"))
+            .blob("b.py", format!("x\ny = '{secret}'\n"));
+        let found: Vec<_> = push.findings().await.into_iter().map(|f| (f.path, f.line)).collect();
+        assert!(found.contains(&(name.into(), 1)), "{}: {found:?}", name.escape_ascii());
+        assert!(found.contains(&("b.py".into(), 2)), "{}: {found:?}", name.escape_ascii());
+    }
+}
+
+#[tokio::test]
+async fn content_that_imitates_a_patch_hides_nothing() {
+    let text = format!(
+        "commit {}\nAuthor: x <x@y>\n\ndiff --git a/q b/q\nindex 1..2 100644\nBinary files a/q and b/q differ\n\
+         --- a/q\n+++ b/q\n@@ -1 +1 @@\n-x\n+y\nT = '{}'\n\\ No newline at end of file\n",
+        "1".repeat(40),
+        token("fake")
+    );
+    let findings = Push::new().blob("p.txt", text).findings().await;
+    assert_eq!(
+        findings.iter().map(|f| (f.path.to_string(), f.line)).collect::<Vec<_>>(),
+        [("p.txt".to_owned(), 12)]
+    );
+}

@@ -1,0 +1,237 @@
+//! A push in memory, secrets made up at run time, and the real scanner.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
+use bstr::{BStr, BString, ByteSlice};
+use gate_core::scan::{
+    Allowed, Finding, Item, NewObjects, Options, Progress, Refusal, ScanError, Scanner, Stop,
+    UnpackLimits, Verdict,
+};
+use proto::{ObjectFormat, ObjectId, RefName};
+use tokio::sync::watch;
+
+/// The pinned gitleaks, brought by our own recipe.
+pub(crate) fn gitleaks() -> PathBuf {
+    static BRING: Once = Once::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    BRING.call_once(|| {
+        let brought =
+            Command::new(root.join("docker/gitleaks/build.sh")).status().expect("run the recipe");
+        assert!(brought.success(), "the recipe brings gitleaks");
+    });
+    root.join(".tools/gitleaks")
+}
+
+pub(crate) fn options() -> Options {
+    Options {
+        gitleaks: gitleaks(),
+        rules: Vec::new(),
+        allowed: Allowed::default(),
+        scanners: 2,
+        deadline: Duration::from_secs(120),
+        queue: Duration::from_secs(60),
+        scratch: None,
+        patch_source: PathBuf::from(env!("CARGO_BIN_EXE_patch-source")),
+        unpack: UnpackLimits::default(),
+    }
+}
+
+/// Letters that look random and are always the same.
+pub(crate) fn random(seed: &str, length: usize, alphabet: &[u8]) -> String {
+    let mut state = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (0..length)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            char::from(alphabet[(state >> 33) as usize % alphabet.len()])
+        })
+        .collect()
+}
+
+pub(crate) const ALNUM: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A secret of the rule `github-pat`.
+pub(crate) fn token(seed: &str) -> String {
+    ["gh", "p_", &random(seed, 36, ALNUM)].concat()
+}
+
+/// A secret of the rule `private-key`.
+pub(crate) fn private_key(seed: &str, lines: usize) -> String {
+    let body: String =
+        (0..lines).map(|i| random(&format!("{seed}{i}"), 64, ALNUM) + "\n").collect();
+    let kind = ["RSA PRIV", "ATE KEY"].concat();
+    format!("-----BEGIN {kind}-----\n{body}-----END {kind}-----\n")
+}
+
+/// The new objects of a push, and what the origin has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Push {
+    objects: BTreeMap<ObjectId, Vec<u8>>,
+    items: Vec<Thing>,
+    origin: Vec<(BString, Vec<u8>)>,
+    origin_commits: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+enum Thing {
+    Blob(ObjectId, BString),
+    Path(BString),
+    Commit(ObjectId),
+    Tag(ObjectId),
+    Ref(RefName),
+}
+
+/// The commit that brings all blobs.
+pub(crate) fn commit() -> ObjectId {
+    ObjectId::from_hex(&[b'c'; 40]).unwrap()
+}
+
+impl Push {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn blob(self, path: impl Into<BString>, data: impl AsRef<[u8]>) -> Self {
+        let path = path.into();
+        self.path(path.clone()).thing(data.as_ref(), |id| Thing::Blob(id, path))
+    }
+
+    pub(crate) fn path(mut self, path: impl Into<BString>) -> Self {
+        self.items.push(Thing::Path(path.into()));
+        self
+    }
+
+    pub(crate) fn commit(self, text: &str) -> Self {
+        self.thing(text.as_bytes(), Thing::Commit)
+    }
+
+    pub(crate) fn tag(self, text: &str) -> Self {
+        self.thing(text.as_bytes(), Thing::Tag)
+    }
+
+    pub(crate) fn create_ref(mut self, name: &str) -> Self {
+        self.items.push(Thing::Ref(RefName::parse(name.as_bytes()).unwrap()));
+        self
+    }
+
+    /// What the origin has, at the tip that the push builds upon.
+    pub(crate) fn origin(mut self, path: &str, data: impl AsRef<[u8]>) -> Self {
+        self.origin.push((path.into(), data.as_ref().to_vec()));
+        self
+    }
+
+    pub(crate) fn origin_commit(mut self, text: &str) -> Self {
+        self.origin_commits.push(text.into());
+        self
+    }
+
+    fn thing(mut self, data: &[u8], thing: impl FnOnce(ObjectId) -> Thing) -> Self {
+        let mut raw = [0; 20];
+        raw[0] = 0xab;
+        raw[16..].copy_from_slice(&(self.objects.len() as u32).to_be_bytes());
+        let id = ObjectId::from_raw(&raw).unwrap();
+        self.objects.insert(id, data.to_vec());
+        self.items.push(thing(id));
+        self
+    }
+
+    /// Scans with the usual options.
+    pub(crate) async fn scan(self) -> Result<Verdict, ScanError> {
+        self.scan_by(&Scanner::new(options())).await
+    }
+
+    pub(crate) async fn scan_by(self, scanner: &Scanner) -> Result<Verdict, ScanError> {
+        scan_by(scanner, self).await
+    }
+
+    /// What keeps the push back; empty if nothing does.
+    pub(crate) async fn findings(self) -> Vec<Finding> {
+        match self.scan().await.expect("a verdict") {
+            Verdict::Clean(_) => Vec::new(),
+            Verdict::Found(_, refusal) => refusal.findings,
+        }
+    }
+
+    pub(crate) async fn refusal(self) -> Refusal {
+        match self.scan().await.expect("a verdict") {
+            Verdict::Clean(_) => panic!("nothing was found"),
+            Verdict::Found(_, refusal) => refusal,
+        }
+    }
+}
+
+pub(crate) async fn scan_by(
+    scanner: &Scanner,
+    objects: impl NewObjects,
+) -> Result<Verdict, ScanError> {
+    let (progress, _) = watch::channel(Progress::Idle);
+    scanner.start().scan(Arc::new(objects), progress).await
+}
+
+impl NewObjects for Push {
+    fn bytes(&self) -> u64 {
+        self.objects.values().map(|data| data.len() as u64).sum()
+    }
+
+    fn each(&self, visit: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+        for thing in &self.items {
+            visit(match thing {
+                Thing::Blob(id, path) => Item::Blob {
+                    id: *id,
+                    path: path.as_bstr(),
+                    commit: Some(commit()),
+                    data: &self.objects[id],
+                },
+                Thing::Path(path) => Item::Path { path: path.as_bstr(), commit: Some(commit()) },
+                Thing::Commit(id) => Item::Commit { id: *id, data: &self.objects[id] },
+                Thing::Tag(id) => Item::Tag { id: *id, data: &self.objects[id] },
+                Thing::Ref(name) => Item::Ref { name, target: ObjectId::null(ObjectFormat::Sha1) },
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, id: &ObjectId, into: &mut Vec<u8>) -> Result<(), Stop> {
+        into.extend_from_slice(&self.objects[id]);
+        Ok(())
+    }
+
+    fn origin_has_path(&self, path: &BStr) -> Result<bool, Stop> {
+        Ok(self
+            .origin
+            .iter()
+            .any(|(known, _)| known == path || known.starts_with_str(format!("{path}/"))))
+    }
+
+    fn origin_blobs(
+        &self,
+        path: Option<&BStr>,
+        visit: &mut dyn FnMut(&BStr, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
+        for (known, data) in
+            self.origin.iter().filter(|(known, _)| path.is_none_or(|path| known == path))
+        {
+            if visit(known.as_bstr(), data).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn origin_commits(&self, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Stop> {
+        for text in &self.origin_commits {
+            if visit(text).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
