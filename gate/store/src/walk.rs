@@ -134,7 +134,7 @@ impl Commits {
     }
 
     /// The kind of an object that this store must hold.
-    pub(crate) fn kind(&mut self, id: &ObjectId) -> Result<Kind, WalkError> {
+    pub(crate) fn kind(&self, id: &ObjectId) -> Result<Kind, WalkError> {
         match self.packs().locate(id) {
             None => Err(ReadError::Missing { id: *id }.into()),
             Some(_) if self.arena.known(id).is_some() => Ok(Kind::Commit),

@@ -179,7 +179,7 @@ impl Writer<'_> {
         pack: &Arc<Pack>,
         entry: Entry<'_>,
     ) -> Result<(), WriteError> {
-        if self.written % 256 == 0 {
+        if self.written.is_multiple_of(256) {
             self.interrupt.check()?;
             self.report();
         }

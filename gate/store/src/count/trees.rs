@@ -266,8 +266,9 @@ impl<'a> TreeWalk<'a> {
                 while old.next_if(|e| e.is_ok_and(|e| e.order(&entry).is_lt())).is_some() {}
                 if let Some(Ok(found)) = old.next_if(|e| e.is_ok_and(|e| e.order(&entry).is_eq())) {
                     same |= found.id == entry.id;
-                    let free = before.iter_mut().find(|slot| slot.is_none());
-                    free.map(|slot| *slot = Some(found));
+                    if let Some(free) = before.iter_mut().find(|slot| slot.is_none()) {
+                        *free = Some(found);
+                    }
                 }
             }
             if !same && !entry.is_gitlink() {
