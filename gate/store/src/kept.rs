@@ -7,6 +7,8 @@ mod certificate;
 mod flight;
 mod generate;
 
+use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,13 @@ pub const KEPT_BYTES: u64 = 2 << 30;
 /// Answers of a base and a short tail that are remembered for one repository.
 const MAX_RECIPES: usize = 8;
 
+/// Packs that are kept at most, and how many of these are tried as part of another answer.
+const MAX_KEPT: usize = 64;
+const MAX_TRIED: usize = 8;
+
+/// Questions that are remembered to see whether one comes again.
+const MAX_ASKED: usize = 256;
+
 /// The longest tail that is remembered, in bytes.
 pub(crate) const MAX_RECIPE_TAIL: usize = 1 << 20;
 
@@ -49,6 +58,8 @@ struct State {
     entries: HashMap<Key, Entry>,
     flights: HashMap<Key, Arc<Flight>>,
     recipes: Vec<(Key, Arc<Recipe>)>,
+    /// What was asked lately and not kept.
+    asked: VecDeque<Key>,
     clock: u64,
 }
 
@@ -152,17 +163,31 @@ impl Kept {
         (Follower::join(self, *key, &Arc::clone(flight)), first)
     }
 
-    /// The largest kept packs first, for who looks for one that is part of an answer.
+    /// Those kept packs that may be part of another answer and were of use last, the largest first.
     pub(crate) fn closures(&self) -> Vec<(Key, Arc<Pack>, Arc<Certificate>)> {
         let state = self.lock();
-        let mut all: Vec<_> = state
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.certificate.is_closure)
-            .map(|(key, entry)| (*key, Arc::clone(&entry.pack), Arc::clone(&entry.certificate)))
-            .collect();
-        all.sort_by_key(|(_, pack, _)| std::cmp::Reverse(pack.len()));
-        all
+        let mut all: Vec<_> =
+            state.entries.iter().filter(|(_, entry)| entry.certificate.is_closure).collect();
+        all.sort_by_key(|(_, entry)| Reverse(entry.used));
+        all.truncate(MAX_TRIED);
+        all.sort_by_key(|(_, entry)| Reverse(entry.pack.len()));
+        let parts = |(key, entry): (&Key, &Entry)| {
+            (*key, Arc::clone(&entry.pack), Arc::clone(&entry.certificate))
+        };
+        all.into_iter().map(parts).collect()
+    }
+
+    /// Whether the question was asked lately; if not, it was now.
+    pub(crate) fn was_asked(&self, key: &Key) -> bool {
+        let mut state = self.lock();
+        if state.asked.contains(key) {
+            return true;
+        }
+        if state.asked.len() == MAX_ASKED {
+            state.asked.pop_front();
+        }
+        state.asked.push_back(*key);
+        false
     }
 
     /// Notes that a pack was of use.
@@ -198,7 +223,7 @@ impl Kept {
     /// Removes the packs that were of no use for the longest time, until the rest fits the limit.
     fn evict(&self, state: &mut State) {
         let mut total: u64 = state.entries.values().map(Entry::bytes).sum();
-        while total > self.limit() {
+        while total > self.limit() || state.entries.len() > MAX_KEPT {
             let oldest =
                 state.entries.iter().min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
             let Some((key, entry)) = oldest.and_then(|key| state.entries.remove_entry(&key)) else {

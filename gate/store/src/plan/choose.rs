@@ -49,7 +49,9 @@ pub(super) fn choose(
             return Ok(answer);
         }
     }
-    if size > kept.limit() {
+    // A part of a history is seldom asked for twice: the second time tells that it is.
+    let is_closure = asked.is_whole_history(snapshot);
+    if size > kept.limit() || (!is_closure && !kept.was_asked(&key)) {
         return Ok(Answer::made(asked.count(snapshot, interrupt, progress)?));
     }
     let generate = Generate { snapshot: Arc::clone(snapshot), asked: Arc::clone(asked) };
