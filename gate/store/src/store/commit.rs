@@ -60,7 +60,7 @@ impl Store {
     /// an object that neither the store nor `connected` has; the rest of [`CommitError`].
     pub fn commit_mirror(
         &self,
-        connected: Option<Connected>,
+        connected: Option<&Connected>,
         refs: RefTable,
         head: Option<Head>,
         shallow: &[ObjectId],
@@ -78,21 +78,21 @@ impl Store {
         if same && current.head == head && *current.shallow == *shallow && connected.is_none() {
             return Ok(current);
         }
-        self.change(&current, connected.as_ref(), |_| Ok(refs), head, shallow)
+        self.change(&current, connected, |_| Ok(refs), head, shallow)
     }
 
     /// Takes what the origin accepted. A ref that the store has at another value than `old` meanwhile (a refresh, or
     /// another push, came in between) is left as it is: the next refresh brings the truth.
     pub fn commit_push(
         &self,
-        connected: Connected,
+        connected: &Connected,
         edits: &[RefEdit],
     ) -> Result<Arc<Snapshot>, CommitError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.snapshot();
         let edited = |refs: &RefTable| edit(refs, edits);
         let (head, shallow) = (current.head.clone(), current.shallow.to_vec());
-        self.change(&current, Some(&connected), edited, head, shallow)
+        self.change(&current, Some(connected), edited, head, shallow)
     }
 
     /// The change itself; the caller holds `changing`.

@@ -125,14 +125,14 @@ fn takes_a_push_as_one_change() {
             edit("refs/heads/copy", None, Some(new)),
             edit("refs/zz", None, Some(old)),
         ];
-        let snapshot = gate.store.commit_push(connected, &edits).expect("committed");
+        let snapshot = gate.store.commit_push(&connected, &edits).expect("committed");
         assert!(snapshot.is_exact());
         assert_eq!(snapshot.refs().len(), 3);
         assert_eq!(snapshot.head_target(), Some(new));
         gate.fsck();
         let gone = [edit("refs/heads/copy", Some(new), None), edit("refs/zz", Some(old), None)];
         let nothing = gate.pushed(&Forge::new(format).finish(), &[]).expect("whole");
-        let snapshot = gate.store.commit_push(nothing, &gone).expect("committed");
+        let snapshot = gate.store.commit_push(&nothing, &gone).expect("committed");
         assert!(snapshot.is_exact(), "main still has it all");
         assert_eq!(gate.refs(), format!("{new} refs/heads/main"));
         gate.fsck();
@@ -154,7 +154,7 @@ fn what_nobody_reaches_does_not_enter_the_store() {
         let pack = repo.pack(&["--thin"], &format!("{stray}\nmain\n^main~1\n"));
         let connected = gate.pushed(&pack, &[new]).expect("whole");
         let edits = [edit("refs/heads/main", Some(old), Some(new))];
-        let snapshot = gate.store.commit_push(connected, &edits).expect("committed");
+        let snapshot = gate.store.commit_push(&connected, &edits).expect("committed");
         assert!(snapshot.is_exact());
         assert!(!snapshot.packs().contains(&stray));
         assert!(snapshot.packs().contains(&new));
@@ -176,10 +176,10 @@ fn a_ref_that_moved_meanwhile_is_left_alone() {
     let pack = repo.pack(&[], &format!("{other}\n^{old}\n"));
     let first = gate.pushed(&pack, &[other]).expect("whole");
     let edits = [edit("refs/heads/main", Some(old), Some(other))];
-    gate.store.commit_push(first, &edits).expect("committed");
+    gate.store.commit_push(&first, &edits).expect("committed");
     let edits =
         [edit("refs/heads/main", Some(old), Some(new)), edit("refs/heads/side", None, Some(new))];
-    let snapshot = gate.store.commit_push(connected, &edits).expect("committed");
+    let snapshot = gate.store.commit_push(&connected, &edits).expect("committed");
     assert_eq!(snapshot.refs().get(b"refs/heads/main").expect("there").target, other);
     assert_eq!(snapshot.refs().get(b"refs/heads/side").expect("there").target, new);
     assert!(snapshot.is_exact());

@@ -133,7 +133,7 @@ fn what_a_deleted_branch_left_in_the_store_is_new_again() {
     assert_eq!(blobs(&connected).len(), 1);
     // Committed, it no longer depends on the pack it was in.
     let edits = [edit("refs/heads/back", None, Some(tip))];
-    let next = gate.store.commit_push(connected, &edits).expect("committed");
+    let next = gate.store.commit_push(&connected, &edits).expect("committed");
     let pack = next.packs().packs().last().expect("a pack");
     assert_eq!(pack.len(), 3);
     gate.fsck();

@@ -102,7 +102,7 @@ impl Gate {
         let pack = repo.pack(&["--thin", "--delta-base-offset"], &revs);
         let connected = self.fetched(&pack, &targets).expect("whole");
         let empty = refs.is_empty();
-        self.store.commit_mirror(Some(connected), refs, head, &[], empty)
+        self.store.commit_mirror(Some(&connected), refs, head, &[], empty)
     }
 
     /// Connects an origin's pack.
