@@ -28,6 +28,7 @@ mod store;
 mod tree;
 mod walk;
 mod write;
+mod write_objects;
 
 pub use connect::{ConnectError, Connected, IntroducedBy, MAX_PATH, MAX_TREE_DEPTH, Visit};
 pub use files::FileError;
@@ -56,3 +57,4 @@ pub use store::{
 };
 pub use walk::WalkError;
 pub use write::{Progress, WriteError, Written};
+pub use write_objects::{PackOptions, write_objects};

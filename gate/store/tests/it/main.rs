@@ -18,3 +18,4 @@ mod shallow;
 mod store;
 #[allow(dead_code, reason = "a kit for all modules; not each part is used at all times")]
 mod support;
+mod write_objects;
