@@ -3,6 +3,7 @@
 mod ancestry;
 mod blobs;
 mod error;
+mod known;
 mod order;
 mod walk;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use blobs::{IntroducedBy, MAX_PATH, MAX_TREE_DEPTH, Visit};
 pub use error::ConnectError;
+pub use known::KnownBases;
 
 use crate::object_set::ObjectSet;
 use crate::quarantine::{Check, Quarantine};

@@ -30,7 +30,9 @@ mod walk;
 mod write;
 mod write_objects;
 
-pub use connect::{ConnectError, Connected, IntroducedBy, MAX_PATH, MAX_TREE_DEPTH, Visit};
+pub use connect::{
+    ConnectError, Connected, IntroducedBy, KnownBases, MAX_PATH, MAX_TREE_DEPTH, Visit,
+};
 pub use files::FileError;
 pub use filter::{Filter, InvalidFilter, MAX_FILTER_SPEC};
 pub use fsck::FsckError;
