@@ -33,11 +33,11 @@ impl FetchRequest {
 
     /// The request in v0 and v1 (gitprotocol-pack, "Packfile Negotiation").
     ///
-    /// No form of multi_ack is asked for: one `ACK` or `NAK` comes before the pack.
+    /// multi_ack_detailed marks the last `ACK` before the pack as the one that says nothing more.
     pub fn to_v0(&self, advertised: &Capabilities, agent: &str) -> Vec<u8> {
         let mut out = Vec::new();
         let mut capabilities = Capabilities::default();
-        for name in ["thin-pack", "ofs-delta"] {
+        for name in ["multi_ack_detailed", "thin-pack", "ofs-delta"] {
             if advertised.has(name) {
                 capabilities.push(name);
             }
@@ -118,7 +118,7 @@ mod tests {
         let advertised = Capabilities::parse(b"multi_ack_detailed ofs-delta side-band agent=git/2");
         let text = request().to_v0(&advertised, "gate/1");
         let expected = format!(
-            "0053want {} ofs-delta side-band agent=gate/1\n0032want {}\n0035shallow {}\n00000032have {}\n0009done\n",
+            "0066want {} multi_ack_detailed ofs-delta side-band agent=gate/1\n0032want {}\n0035shallow {}\n00000032have {}\n0009done\n",
             "a".repeat(40),
             "b".repeat(40),
             "d".repeat(40),
