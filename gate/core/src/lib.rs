@@ -7,6 +7,7 @@ pub mod dial;
 mod error;
 pub mod forward;
 pub mod limits;
+pub mod mirror;
 pub mod policy;
 pub mod scan;
 pub mod session;
@@ -14,4 +15,5 @@ pub mod upload;
 
 pub use client::Client;
 pub use error::{Blame, Error};
+pub use mirror::{Mirror, RefreshError};
 pub use session::{Mode, Session};

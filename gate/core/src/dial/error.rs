@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Garbage,
     /// A pack that lacks what it promised, or is broken.
     BadPack,
+    /// The origin's refs moved again and again while they were taken in.
+    Moved,
     /// The gate could not keep what the origin sent.
     Gate,
 }
@@ -52,6 +54,7 @@ impl ErrorKind {
             Self::Lost => "origin hung up",
             Self::Garbage => "origin does not speak the git protocol",
             Self::BadPack => "origin sent a pack that is not whole",
+            Self::Moved => "origin's refs move faster than they can be fetched",
             Self::Gate => "the gate could not update its mirror",
         }
     }
@@ -70,6 +73,7 @@ impl ErrorKind {
             Self::Lost => "lost",
             Self::Garbage => "garbage",
             Self::BadPack => "bad pack",
+            Self::Moved => "moved",
             Self::Gate => "gate",
         }
     }

@@ -1,0 +1,148 @@
+//! Mirrors kept fresh: a refresh asks the origin for its refs and takes in what is new; those who come together share one.
+
+mod ahead;
+mod conversation;
+mod disk;
+mod error;
+mod flight;
+mod intake;
+mod listing;
+mod tidy;
+mod update;
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gate_config::{Limits, ResolvedRepo};
+use gate_store::{Snapshot, Store};
+use proto::ObjectFormat;
+use tokio::sync::watch;
+
+use self::ahead::Ahead;
+use self::flight::Flights;
+use self::tidy::Tidying;
+use crate::blocking::Pool;
+use crate::dial::{self, Dial};
+
+pub use error::RefreshError;
+
+/// What every mirror needs from outside.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub dial: Arc<dyn Dial>,
+    pub limits: Limits,
+    /// For packs on their way in: such work waits for the origin's bytes.
+    pub fetch: Pool,
+    /// For work that waits for nobody.
+    pub cpu: Pool,
+    /// For work that nobody waits for: consolidation, one at a time.
+    pub background: Pool,
+}
+
+/// The mirror of one repository. Cheap to clone; all clones are the same mirror.
+#[derive(Clone)]
+pub struct Mirror {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    context: Context,
+    rule: Mutex<Arc<ResolvedRepo>>,
+    /// `None` until it was opened, or made after the origin's first answer.
+    store: Mutex<Option<Arc<Store>>>,
+    flights: Flights,
+    ahead: Mutex<Option<Ahead>>,
+    /// Whether the origin last spoke a version in which the refs are read when a connection is opened.
+    lists_on_opening: AtomicBool,
+    progress: watch::Sender<String>,
+    tidying: Tidying,
+}
+
+impl Mirror {
+    /// The mirror that lies, or will lie, in `dir`. Touches neither disk nor network.
+    pub fn open(dir: PathBuf, rule: ResolvedRepo, context: Context) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                dir,
+                context,
+                rule: Mutex::new(Arc::new(rule)),
+                store: Mutex::new(None),
+                flights: Flights::default(),
+                ahead: Mutex::new(None),
+                lists_on_opening: AtomicBool::new(false),
+                progress: watch::Sender::new(String::new()),
+                tidying: Tidying::default(),
+            }),
+        }
+    }
+
+    /// Brings the mirror up to date and answers the state the origin confirmed after this call.
+    ///
+    /// The refresh is under way when this returns, whether or not the future is polled. It never is one whose question
+    /// had been put to the origin before; calls that come while one runs share the next one. The future is bounded by
+    /// `limits.refresh`, or `limits.first_mirror` as long as nothing is mirrored; the refresh itself may go on behind it.
+    ///
+    /// # Errors
+    /// Why the origin could not be heard. Nothing stale is ever answered.
+    pub fn refresh(
+        &self,
+    ) -> impl Future<Output = Result<Arc<Snapshot>, RefreshError>> + Send + 'static + use<> {
+        let landing = self.inner.flights.board(&self.inner);
+        let limits = &self.inner.context.limits;
+        let (limit, patience) = match self.store() {
+            Some(store) if !store.snapshot().packs().packs().is_empty() => {
+                ("refresh", limits.refresh.duration())
+            }
+            _ => ("first_mirror", limits.first_mirror.duration()),
+        };
+        async move {
+            match tokio::time::timeout(patience, landing.wait()).await {
+                Ok(result) => result,
+                Err(_) => Err(dial::Error::timed_out(limit, patience).into()),
+            }
+        }
+    }
+
+    /// Uses another rule (origin, credential) from the next refresh on.
+    pub fn set_rule(&self, rule: ResolvedRepo) {
+        *lock(&self.inner.rule) = Arc::new(rule);
+        // a session opened under the old rule is not to be used
+        lock(&self.inner.ahead).take();
+    }
+
+    /// The hash the repository names its objects by; `None` until a refresh has found out.
+    pub fn format(&self) -> Option<ObjectFormat> {
+        self.store().map(|store| store.format())
+    }
+
+    /// The store; `None` until a refresh has opened or made it.
+    pub fn store(&self) -> Option<Arc<Store>> {
+        lock(&self.inner.store).clone()
+    }
+
+    /// Merges packs and drops what no ref reaches, in the background, if there is anything to do. To be called after
+    /// what changes the store; at most one such task runs and one waits.
+    pub fn tidy(&self) {
+        self.inner.tidy();
+    }
+
+    /// What a running refresh is at, in words for a client that waits; empty when there is nothing to tell.
+    pub fn progress(&self) -> watch::Receiver<String> {
+        self.inner.progress.subscribe()
+    }
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror").field("dir", &self.inner.dir).finish_non_exhaustive()
+    }
+}
+
+/// Takes a lock that is never held across anything that could panic halfway.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

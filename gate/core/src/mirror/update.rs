@@ -1,0 +1,245 @@
+//! One refresh: ask for the refs, and if they differ take in what is new, in one transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gate_config::ResolvedRepo;
+use gate_store::{CommitError, RefTable, Snapshot, Store};
+use proto::{Head, ObjectId};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::{debug, info, warn};
+
+use super::ahead::Ahead;
+use super::conversation::Conversation;
+use super::listing::{Comparison, Listing};
+use super::{Inner, RefreshError, intake, lock};
+use crate::blocking;
+use crate::dial::{Error, ErrorKind};
+
+/// How often the refs are listed anew because they moved while their objects were fetched.
+const ATTEMPTS: usize = 3;
+
+/// What the origin listed, and the conversation in which it may be asked for the objects.
+struct Answer {
+    conversation: Conversation,
+    listing: Listing,
+    known: Arc<RefTable>,
+}
+
+impl Answer {
+    fn lists_nothing(&self) -> bool {
+        !self.known.is_empty() && self.listing.table.as_ref().is_some_and(RefTable::is_empty)
+    }
+}
+
+impl Inner {
+    /// Brings the store up to the origin's state.
+    pub(super) async fn update(self: &Arc<Self>) -> Result<Arc<Snapshot>, RefreshError> {
+        let started = Instant::now();
+        let outcome = self.try_update().await;
+        self.progress.send_if_modified(|words| !std::mem::take(words).is_empty());
+        let took = started.elapsed().as_millis();
+        match &outcome {
+            Ok(snapshot) => debug!(refs = snapshot.refs().len(), took_ms = took, "refreshed"),
+            Err(error) => {
+                let chain = crate::Error::from(error.clone()).chain();
+                warn!(
+                    kind = error.kind().as_str(),
+                    error = chain,
+                    took_ms = took,
+                    "refresh failed"
+                );
+            }
+        }
+        outcome
+    }
+
+    async fn try_update(self: &Arc<Self>) -> Result<Arc<Snapshot>, RefreshError> {
+        let mut store = self.open_store().await?;
+        let patience = self.context.limits.refresh.duration();
+        let mut attempt = 1;
+        loop {
+            let deadline = Instant::now() + patience;
+            let answer = timeout_at(deadline, self.list(store.as_deref())).await;
+            let answer = answer.map_err(|_| Error::timed_out("refresh", patience))??;
+            let format = answer.conversation.format();
+            let current = match store {
+                Some(store) if store.format() == format => store,
+                old => self.make_store(old, format).await?,
+            };
+            store = Some(Arc::clone(&current));
+            // a push that was committed meanwhile is newer than the list
+            let overtaken =
+                !Arc::ptr_eq(current.snapshot().refs(), &answer.known) && !answer.known.is_empty();
+            let outcome =
+                if overtaken { Err(moved()) } else { self.take_in(&current, answer).await };
+            match outcome {
+                Err(error) if attempt < ATTEMPTS && may_be_a_race(&error) => {
+                    debug!(%error, attempt, "the origin's refs moved: listing them again");
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Lists the refs: on the session opened ahead if there is one that still lives, else on a fresh one.
+    async fn list(self: &Arc<Self>, store: Option<&Store>) -> Result<Answer, Error> {
+        let rule = Arc::clone(&lock(&self.rule));
+        let ahead = lock(&self.ahead).take();
+        if let Some(ahead) = ahead
+            && let Some(conversation) = ahead.take().await
+        {
+            self.flights.depart();
+            let patience = Some(self.context.limits.connect.duration());
+            match self.ask(conversation, &rule, store, patience).await {
+                // a repository that was replaced looks empty to a session that was opened in the old one
+                Ok(answer) if answer.lists_nothing() => {
+                    debug!("the session opened ahead lists nothing: asking anew");
+                }
+                Err(error) => debug!(%error, "the session opened ahead failed: dialling anew"),
+                answer => return answer,
+            }
+            lock(&self.ahead).take();
+        }
+        if self.lists_on_opening.load(Ordering::Relaxed) {
+            self.flights.depart();
+        }
+        let mut conversation = Conversation::open(&*self.context.dial, &rule).await?;
+        let on_opening = !conversation.lists_on_request();
+        self.lists_on_opening.store(on_opening, Ordering::Relaxed);
+        if !self.flights.depart() && on_opening {
+            // its refs were read before the last who joined had come
+            self.close(conversation);
+            conversation = Conversation::open(&*self.context.dial, &rule).await?;
+        }
+        self.ask(conversation, &rule, store, None).await
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        mut conversation: Conversation,
+        rule: &Arc<ResolvedRepo>,
+        store: Option<&Store>,
+        first_byte: Option<Duration>,
+    ) -> Result<Answer, Error> {
+        let known = match store {
+            Some(store) if store.format() == conversation.format() => {
+                Arc::clone(store.snapshot().refs())
+            }
+            _ => Arc::new(RefTable::empty(conversation.format())),
+        };
+        let mut comparison = Comparison::new(Arc::clone(&known), conversation.tells_symrefs());
+        conversation.list(first_byte, |listed| comparison.add(listed)).await?;
+        let listing = comparison
+            .finish()
+            .map_err(|error| Error::new(ErrorKind::Garbage, error.to_string()))?;
+        if conversation.lists_on_request() && !conversation.is_stateless() {
+            self.open_ahead(rule);
+        }
+        Ok(Answer { conversation, listing, known })
+    }
+
+    /// Says good-bye in the background.
+    fn close(&self, conversation: Conversation) {
+        tokio::spawn(timeout(self.context.limits.connect.duration(), conversation.close()));
+    }
+
+    /// Opens the session for the next refresh, unless one is there.
+    fn open_ahead(self: &Arc<Self>, rule: &Arc<ResolvedRepo>) {
+        let mut ahead = lock(&self.ahead);
+        if ahead.is_none() && Arc::ptr_eq(rule, &lock(&self.rule)) {
+            let limit = self.context.limits.refresh.duration();
+            *ahead = Some(Ahead::open(Arc::clone(&self.context.dial), Arc::clone(rule), limit));
+        }
+    }
+
+    /// Takes in what was listed and answers the state that results.
+    async fn take_in(
+        self: &Arc<Self>,
+        store: &Arc<Store>,
+        answer: Answer,
+    ) -> Result<Arc<Snapshot>, RefreshError> {
+        let Answer { mut conversation, listing, .. } = answer;
+        let snapshot = store.snapshot();
+        let outcome = self.commit(store, &snapshot, &mut conversation, listing).await;
+        if outcome.is_ok() && conversation.is_stateless() && conversation.lists_on_request() {
+            lock(&self.ahead).get_or_insert_with(|| Ahead::keep(conversation));
+        } else if outcome.is_ok() {
+            self.close(conversation);
+        }
+        outcome
+    }
+
+    async fn commit(
+        self: &Arc<Self>,
+        store: &Arc<Store>,
+        snapshot: &Arc<Snapshot>,
+        conversation: &mut Conversation,
+        listing: Listing,
+    ) -> Result<Arc<Snapshot>, RefreshError> {
+        let Listing { table, head } = listing;
+        let same_boundary =
+            conversation.advertised_shallow().iter().all(|id| snapshot.is_shallow(id));
+        if table.is_none() && head.as_ref() == snapshot.head() && same_boundary {
+            return Ok(store.snapshot());
+        }
+        let refs = table.unwrap_or_else(|| RefTable::clone(snapshot.refs()));
+        let wants = wants(snapshot, &refs, head.as_ref());
+        let mut shallow = snapshot.shallow().to_vec();
+        shallow.extend_from_slice(conversation.advertised_shallow());
+        let connected = if wants.is_empty() {
+            None
+        } else {
+            let taken =
+                intake::take(self, store, snapshot, conversation, &refs, wants, &mut shallow);
+            let limit = self.context.limits.first_mirror.duration();
+            let taken = timeout(limit, taken).await;
+            Some(taken.map_err(|_| Error::timed_out("first_mirror", limit))??)
+        };
+        shallow.sort_unstable();
+        shallow.dedup();
+        let store = Arc::clone(store);
+        let fetched = connected.is_some();
+        let committed = blocking::run(&self.context.cpu, move |_| {
+            // the list was complete, so that an empty one is the truth
+            store.commit_mirror(connected, refs, head, &shallow, true)
+        });
+        let snapshot = committed.await.map_err(|error| match error {
+            CommitError::Moved => moved(),
+            error => RefreshError::gate(error),
+        })?;
+        info!(refs = snapshot.refs().len(), fetched, "mirror updated");
+        self.tidy();
+        Ok(snapshot)
+    }
+}
+
+/// The tips that the store lacks. One that it holds is whole, since a store is closed.
+fn wants(snapshot: &Snapshot, refs: &RefTable, head: Option<&Head>) -> Vec<ObjectId> {
+    let changed = snapshot.refs().diff(refs).filter_map(|change| change.new);
+    let detached = head.and_then(|head| match head {
+        Head::Detached(id) => Some(*id),
+        Head::Symbolic(_) => None,
+    });
+    let mut wants: Vec<_> =
+        changed.chain(detached).filter(|id| !snapshot.packs().contains(id)).collect();
+    wants.sort_unstable();
+    wants.dedup();
+    wants
+}
+
+/// The refs moved while they were taken in.
+fn moved() -> RefreshError {
+    Error::new(ErrorKind::Moved, "").into()
+}
+
+/// A ref that moved between list and fetch shows as a want the origin does not know, or as a pack that lacks it.
+fn may_be_a_race(error: &RefreshError) -> bool {
+    match error.kind() {
+        ErrorKind::BadPack | ErrorKind::Moved => true,
+        ErrorKind::Refused | ErrorKind::UnknownRepository => error.words().contains("not our ref"),
+        _ => false,
+    }
+}
