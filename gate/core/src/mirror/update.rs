@@ -204,7 +204,7 @@ impl Inner {
         let fetched = connected.is_some();
         let committed = blocking::run(&self.context.cpu, move |_| {
             // the list was complete, so that an empty one is the truth
-            store.commit_mirror(connected, refs, head, &shallow, true)
+            store.commit_mirror(connected.as_ref(), refs, head, &shallow, true)
         });
         let snapshot = committed.await.map_err(|error| match error {
             CommitError::Moved => moved(),
