@@ -1,7 +1,10 @@
 //! Merging packs: fewer files, the same objects, and nobody notices.
 
-use gate_store::{Interrupt, MAX_PACKS, PackRequest, Store};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use gate_store::{CommitError, Interrupt, MAX_PACKS, PackRequest, Store};
+
+use crate::gate::Gate;
 use crate::mirror::{Client, Mirror, pack};
 use crate::support::{FORMATS, Repo, git};
 
@@ -111,4 +114,51 @@ fn an_interrupted_merge_changes_nothing() {
         Store::open(&path).expect("a store").snapshot().packs().packs().len(),
         MAX_PACKS + 2
     );
+}
+
+#[test]
+fn refs_may_move_while_packs_are_merged() {
+    let repo = Repo::init(FORMATS[0]).with_history(10);
+    let gate = Gate::mirror(&repo);
+    let done = AtomicBool::new(false);
+    let dropped = std::thread::scope(|scope| {
+        let merging = scope.spawn(|| {
+            let mut dropped = 0;
+            while !done.load(Ordering::Relaxed) {
+                dropped +=
+                    gate.store.consolidate(&Interrupt::default()).expect("consolidated").dropped;
+            }
+            dropped
+        });
+        for n in 0..40 {
+            if n % 3 == 0 {
+                repo.git(&["reset", "-q", "--hard", "HEAD~1"]);
+            }
+            repo.write("a/moving.txt", format!("{n}\n"));
+            repo.commit("moved");
+            if n % 7 == 0 {
+                repo.git(&["branch", "-f", "side"]);
+            }
+            match gate.refresh(&repo) {
+                // What the fetch was to build upon is gone: the next one brings it.
+                Err(CommitError::Moved | CommitError::Unconnected { .. }) => {}
+                refreshed => drop(refreshed.expect("refreshed")),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        merging.join().expect("no panic")
+    });
+    gate.refresh(&repo).expect("refreshed");
+    gate.store.consolidate(&Interrupt::default()).expect("consolidated");
+    assert!(dropped > 0 && gate.store.snapshot().is_exact());
+    gate.fsck();
+    let gate = gate.reopen();
+    assert!(gate.store.snapshot().is_exact());
+    let client = Client::new(FORMATS[0]);
+    let wants = gate.store.snapshot().refs().iter().map(|entry| entry.target).collect();
+    client.take(&pack(
+        &gate.store.snapshot(),
+        PackRequest { wants, ofs_delta: true, ..PackRequest::default() },
+    ));
+    assert_eq!(client.objects(), repo.objects(&["main", "side"]).into_iter().collect());
 }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Barrier;
 
-use gate_store::{Interrupt, PackRequest, plan};
+use gate_store::{Interrupt, Kind, PackRequest, hash_object, plan};
 use proto::{ObjectFormat, ObjectId};
 
+use crate::gate::Gate;
 use crate::history::Dice;
 use crate::mirror::{Client, Mirror, pack};
 use crate::support::{FORMATS, Repo};
@@ -184,4 +185,82 @@ fn what_is_damaged_or_too_much_is_removed() {
     let client = Client::new(ObjectFormat::Sha1);
     client.take(&pack(&mirror.snapshot(), wants(&tips[1..])));
     assert!(kept(&mirror, 0).is_empty());
+}
+
+/// A mirror as the gate itself makes it: known to hold nothing that no ref reaches.
+fn exact(repo: &Repo) -> Gate {
+    let gate = Gate::mirror(repo);
+    assert!(gate.store.snapshot().is_exact());
+    gate
+}
+
+fn everything(gate: &Gate) -> PackRequest {
+    wants(&gate.store.snapshot().refs().iter().map(|entry| entry.target).collect::<Vec<_>>())
+}
+
+#[test]
+fn all_that_an_exact_mirror_holds_is_sent_as_it_lies() {
+    for format in FORMATS {
+        let repo = large(format);
+        let gate = exact(&repo);
+        let snapshot = gate.store.snapshot();
+        let file = snapshot.packs().packs()[0].path().to_owned();
+        let answer = pack(&snapshot, everything(&gate));
+        assert_eq!(answer, std::fs::read(&file).expect("a pack"));
+        // Who wants what reaches the rest wants it all.
+        assert_eq!(pack(&snapshot, wants(&[repo.id("main"), repo.id("v1")])), answer);
+        assert_eq!(pack(&snapshot, wants(&[repo.id("main")])), answer, "the tag follows");
+        let no_ofs = pack(&snapshot, PackRequest { ofs_delta: false, ..everything(&gate) });
+        assert_ne!(no_ofs, answer);
+        Client::new(format).take(&no_ofs);
+    }
+}
+
+#[test]
+fn what_came_later_follows_the_first_pack() {
+    for format in FORMATS {
+        let repo = large(format);
+        let gate = exact(&repo);
+        let first = pack(&gate.store.snapshot(), everything(&gate));
+        for n in 0..3 {
+            repo.write("a/long.txt", format!("{n}\n").repeat(200));
+            repo.commit("later");
+            gate.refresh(&repo).expect("refreshed");
+        }
+        let snapshot = gate.store.snapshot();
+        assert!(snapshot.is_exact() && snapshot.packs().packs().len() == 4);
+        let answer = pack(&snapshot, everything(&gate));
+        assert_eq!(
+            answer[12..first.len() - format.raw_len()],
+            first[12..first.len() - format.raw_len()]
+        );
+        let client = Client::new(format);
+        client.take(&answer);
+        assert_eq!(client.objects(), repo.objects(&["--all"]).into_iter().collect());
+        assert_eq!(pack(&snapshot, everything(&gate)), answer, "remembered");
+    }
+}
+
+#[test]
+fn what_the_origin_forced_away_is_not_sent() {
+    for format in FORMATS {
+        let repo = large(format);
+        repo.write("lost.txt", "lost");
+        let lost = repo.commit("lost");
+        let gate = exact(&repo);
+        let whole = pack(&gate.store.snapshot(), everything(&gate));
+        repo.git(&["reset", "-q", "--hard", "HEAD~1"]);
+        gate.refresh(&repo).expect("refreshed");
+        let snapshot = gate.store.snapshot();
+        assert!(snapshot.packs().contains(&lost) && !snapshot.is_exact());
+        let answer = pack(&snapshot, everything(&gate));
+        assert_ne!(answer, whole);
+        let client = Client::new(format);
+        client.take(&answer);
+        client.is_whole(&[repo.id("main")]);
+        assert!(!client.objects().contains(&lost));
+        assert!(
+            !client.objects().contains(&hash_object(format, Kind::Blob, b"lost").expect("an id"))
+        );
+    }
 }
