@@ -18,6 +18,7 @@ mod item;
 mod nothing;
 mod patch;
 mod patch_source;
+mod pushed;
 mod queue;
 mod refusal;
 mod report;
@@ -44,6 +45,7 @@ use feed::Fed;
 use nothing::Nothing;
 use queue::Queue;
 use report::Report;
+use unpack::Unpacking;
 use workplace::Workplace;
 
 pub use error::ScanError;
@@ -51,6 +53,7 @@ pub use finding::{Allowed, Finding, InvalidFingerprint, UNSCANNED_RULE};
 pub use item::{Item, NewObjects, Stop};
 pub use patch::Kind;
 pub use patch_source::{is_patch_source, patch_source_main};
+pub use pushed::{Pushed, PushedRef};
 pub use refusal::{AuditFinding, Refusal};
 pub use rules::{GITLEAKS_VERSION, RulesError};
 pub use unpack::UnpackLimits;
@@ -70,11 +73,18 @@ pub struct Options {
     pub deadline: Duration,
     /// How long a push waits for a scanner.
     pub queue: Duration,
-    /// Where the scanner's small directory is made; the system's temporary directory without it.
+    /// Where the scanner's small directory is made, and large archives are unpacked from; the system's temporary
+    /// directory without it.
     pub scratch: Option<PathBuf>,
     /// A program that runs [`patch_source_main`] when it is called `git`: this one.
     pub patch_source: PathBuf,
     pub unpack: UnpackLimits,
+}
+
+impl Options {
+    fn unpacking(&self) -> Unpacking<'_> {
+        Unpacking { limits: &self.unpack, scratch: self.scratch.as_deref(), unpacked: 0 }
+    }
 }
 
 /// Which scanner runs, once it has been proved to find a secret.
@@ -258,14 +268,22 @@ impl Shared {
         let (Some(patch), Some(report)) = (process.take_patch(), process.take_report()) else {
             return Err(ScanError::Start(io::Error::other("it has no pipes")));
         };
-        let (limits, total) = (self.options.unpack, objects.bytes());
-        let fed_from = Arc::clone(&objects);
+        let (options, fed_from) = (self.options.clone(), Arc::clone(&objects));
+        let workplace = self.workplace().await?;
         let work = blocking::run(&self.pool, move |interrupt| {
+            let total = fed_from.bytes();
             let mut tell = |done: u64| {
                 let now = Progress::Scanning { done: done.min(total), total };
                 progress.send_if_modified(|last| std::mem::replace(last, now) != now);
             };
-            let fed = feed::feed(&*fed_from, &limits, patch, interrupt, &mut tell);
+            let fed = feed::feed(
+                &*fed_from,
+                workplace.classes(),
+                options.unpacking(),
+                patch,
+                interrupt,
+                &mut tell,
+            );
             (fed, report::read(report))
         });
         let ((fed, report), ended) = tokio::join!(work, process.end());
@@ -284,10 +302,17 @@ impl Shared {
         if report.hits.is_empty() && fed.unscanned.is_empty() && report.dropped == 0 {
             return Ok(Verdict::Clean(summary));
         }
-        let (limits, allowed) = (self.options.unpack, self.options.allowed.clone());
+        let options = self.options.clone();
         let dropped = report.dropped;
         let sift = move |interrupt: &Interrupt| {
-            sift::sift(report.hits, fed.unscanned, &*objects, &limits, &allowed, interrupt)
+            sift::sift(
+                report.hits,
+                fed.unscanned,
+                &*objects,
+                &options.unpacking(),
+                &options.allowed,
+                interrupt,
+            )
         };
         let sifted = blocking::run(&self.pool, sift).await.map_err(ScanError::Objects)?;
         summary.known = sifted.known;

@@ -11,7 +11,8 @@ use proto::ObjectId;
 use super::item::{Item, NewObjects, Stop};
 use super::patch::{Kind, Label, Patch};
 use super::report::Secret;
-use super::unpack::{self, UnpackLimits, Unscanned};
+use super::rules::PathClasses;
+use super::unpack::{self, Unpacking, Unscanned};
 use super::views::{Place, Segments, View, Views};
 
 /// What was fed, to compare with what the scanner says it saw.
@@ -27,7 +28,8 @@ pub(super) struct Fed {
 /// Feeds everything; returns when the last byte is in the pipe and the pipe is closed.
 pub(super) fn feed(
     objects: &dyn NewObjects,
-    limits: &UnpackLimits,
+    classes: &PathClasses,
+    unpacking: Unpacking<'_>,
     out: impl Write,
     interrupt: &Interrupt,
     progress: &mut dyn FnMut(u64),
@@ -37,16 +39,18 @@ pub(super) fn feed(
         patch: Patch::new(out),
         failed: None,
         interrupt,
-        limits,
-        unpacked: 0,
+        objects,
+        classes,
+        unpacking,
         shown: 0,
+        fed: HashSet::new(),
         names: HashSet::new(),
         hasher: RandomState::new(),
         unscanned: Vec::new(),
         progress,
     };
     feeder.canary(&canaries[0])?;
-    objects.each(&mut |item| feeder.item(item))?;
+    objects.each(interrupt, &mut |item| feeder.item(item))?;
     feeder.canary(&canaries[1])?;
     let scanned = feeder.patch.finish().map_err(Stop::Feed)?;
     Ok(Fed { scanned, canaries, unscanned: feeder.unscanned })
@@ -57,10 +61,13 @@ struct Feeder<'a, W: Write> {
     /// The first write that failed.
     failed: Option<io::Error>,
     interrupt: &'a Interrupt,
-    limits: &'a UnpackLimits,
-    unpacked: u64,
+    objects: &'a dyn NewObjects,
+    classes: &'a PathClasses,
+    unpacking: Unpacking<'a>,
     /// Bytes of objects shown.
     shown: u64,
+    /// Hashes of the blobs that were fed, each with what the rules see in its path.
+    fed: HashSet<u64>,
     /// Hashes of the paths that were fed as names.
     names: HashSet<u64>,
     hasher: RandomState,
@@ -72,15 +79,9 @@ impl<W: Write> Feeder<'_, W> {
     fn item(&mut self, item: Item<'_>) -> Result<(), Stop> {
         self.interrupt.check().map_err(|_| Stop::Interrupted)?;
         match item {
-            Item::Blob { id, path, commit, data } => self.blob(id, path, commit, data),
-            Item::Commit { id, data } => {
-                self.text(Kind::Commit, Some(id), Some(id), BString::default(), &without_ids(data));
-                self.shown += data.len() as u64;
-            }
-            Item::Tag { id, data } => {
-                self.text(Kind::Tag, Some(id), None, BString::default(), &without_ids(data));
-                self.shown += data.len() as u64;
-            }
+            Item::Blob { id, path, commit } => self.blob(id, path, commit)?,
+            Item::Commit { id } => self.object(Kind::Commit, id, Some(id))?,
+            Item::Tag { id } => self.object(Kind::Tag, id, None)?,
             Item::Path { path, commit } => {
                 if may_hold_a_secret(path) && self.names.insert(self.hasher.hash_one(path)) {
                     self.text(Kind::Path, None, commit, path.into(), path);
@@ -94,15 +95,31 @@ impl<W: Write> Feeder<'_, W> {
         self.failed.take().map_or(Ok(()), |error| Err(Stop::Feed(error)))
     }
 
-    fn blob(&mut self, id: ObjectId, path: &BStr, commit: Option<ObjectId>, data: &[u8]) {
+    /// At several paths that all rules see alike, a blob is fed once: a few trees can name one blob a million times.
+    fn blob(&mut self, id: ObjectId, path: &BStr, commit: Option<ObjectId>) -> Result<(), Stop> {
+        if !self.fed.insert(self.hasher.hash_one((id, self.classes.of(path)))) {
+            return Ok(());
+        }
         let before = self.shown;
-        let mut unpacked = self.unpacked;
-        let limits = self.limits;
+        let objects = self.objects;
+        let mut unpacking = self.unpacking.clone();
         let mut sink = Sink { feeder: self, kind: Kind::Blob, object: Some(id), commit };
-        let unscanned = unpack::show(path, data, limits, &mut unpacked, &mut sink);
-        self.unpacked = unpacked;
-        self.unscanned.extend(unscanned.into_iter().take(100).map(|archive| (archive, id, commit)));
-        self.shown = before + data.len() as u64;
+        let shown = unpack::show(objects, &id, path, &mut unpacking, &mut sink);
+        if let Some(error) = self.failed.take() {
+            return Err(Stop::Feed(error));
+        }
+        self.unscanned.extend(shown?.into_iter().map(|archive| (archive, id, commit)));
+        self.unpacking = unpacking;
+        self.shown = before + objects.size(&id)?;
+        Ok(())
+    }
+
+    fn object(&mut self, kind: Kind, id: ObjectId, commit: Option<ObjectId>) -> Result<(), Stop> {
+        let mut text = Vec::new();
+        self.objects.write(&id, &mut text)?;
+        self.shown += text.len() as u64;
+        self.text(kind, Some(id), commit, BString::default(), &without_ids(&text));
+        Ok(())
     }
 
     fn text(

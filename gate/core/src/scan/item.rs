@@ -1,23 +1,24 @@
 //! What is scanned: the new things of one push, and where the origin's own content is looked up.
 
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use bstr::BStr;
+use gate_store::Interrupt;
 use proto::{ObjectId, RefName};
 
-/// One new thing, as it lies in the object database.
+/// One new thing.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
     /// A blob at one of its paths (empty when a ref or a tag names it directly), and the commit that brought it.
-    Blob { id: ObjectId, path: &'a BStr, commit: Option<ObjectId>, data: &'a [u8] },
-    /// A path that a new tree names, whatever stands there: file, directory, link or submodule.
+    Blob { id: ObjectId, path: &'a BStr, commit: Option<ObjectId> },
+    /// A path that a new tree names, whatever stands there: file, link or submodule.
     Path { path: &'a BStr, commit: Option<ObjectId> },
-    /// A commit's raw text, headers and all.
-    Commit { id: ObjectId, data: &'a [u8] },
-    /// An annotated tag's raw text.
-    Tag { id: ObjectId, data: &'a [u8] },
+    /// A commit: its raw text is scanned, headers and all.
+    Commit { id: ObjectId },
+    /// An annotated tag: its raw text is scanned.
+    Tag { id: ObjectId },
     /// A ref that the push creates.
     Ref { name: &'a RefName, target: ObjectId },
 }
@@ -26,14 +27,21 @@ pub enum Item<'a> {
 ///
 /// All of it blocks, and is called on the blocking pool alone.
 pub trait NewObjects: Send + Sync + 'static {
-    /// How many bytes [`each`](Self::each) will show, about; for progress only.
+    /// How many bytes there are to scan, about; for progress only.
     fn bytes(&self) -> u64;
 
     /// Shows every new thing once, a blob once for each of its paths; ends at the first `Stop`.
-    fn each(&self, visit: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>) -> Result<(), Stop>;
+    fn each(
+        &self,
+        interrupt: &Interrupt,
+        visit: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop>;
 
-    /// Reads a new blob, commit or tag anew, to show the line a finding stands on.
-    fn read(&self, id: &ObjectId, into: &mut Vec<u8>) -> Result<(), Stop>;
+    /// The size of an object in bytes.
+    fn size(&self, id: &ObjectId) -> Result<u64, Stop>;
+
+    /// Writes an object's content, without holding the whole of a large blob.
+    fn write(&self, id: &ObjectId, out: &mut dyn Write) -> Result<(), Stop>;
 
     /// Whether the trees that the push builds upon, and the origin has, hold something at this path.
     fn origin_has_path(&self, path: &BStr) -> Result<bool, Stop>;
@@ -43,11 +51,16 @@ pub trait NewObjects: Send + Sync + 'static {
     fn origin_blobs(
         &self,
         path: Option<&BStr>,
-        visit: &mut dyn FnMut(&BStr, &[u8]) -> ControlFlow<()>,
+        interrupt: &Interrupt,
+        visit: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
     ) -> Result<(), Stop>;
 
     /// Shows the raw commits that the push builds upon or replaces, and the origin has.
-    fn origin_commits(&self, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Stop>;
+    fn origin_commits(
+        &self,
+        interrupt: &Interrupt,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Stop>;
 }
 
 /// Why a walk over the new objects ended early.
@@ -57,6 +70,11 @@ pub enum Stop {
     Object { id: ObjectId, source: Box<dyn Error + Send + Sync> },
     #[error("walk the new objects")]
     Walk { source: Box<dyn Error + Send + Sync> },
+    /// There is too much of something; the words are for whoever pushes.
+    #[error("{what}")]
+    Limit { what: String },
+    #[error("make room for a large object")]
+    Spool(#[source] io::Error),
     #[error("feed the scanner")]
     Feed(#[source] io::Error),
     #[error("called off")]

@@ -1,13 +1,14 @@
-//! A push without objects, for the scanner's proof.
+//! A push without objects, for the scanner's proof: what is scanned then is the canaries.
 
+use std::io::Write;
 use std::ops::ControlFlow;
 
 use bstr::BStr;
+use gate_store::Interrupt;
 use proto::ObjectId;
 
 use super::item::{Item, NewObjects, Stop};
 
-/// A push with nothing in it: what is scanned then is the canaries.
 #[derive(Debug)]
 pub(super) struct Nothing;
 
@@ -16,11 +17,19 @@ impl NewObjects for Nothing {
         0
     }
 
-    fn each(&self, _: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn each(
+        &self,
+        _: &Interrupt,
+        _: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         Ok(())
     }
 
-    fn read(&self, _: &ObjectId, _: &mut Vec<u8>) -> Result<(), Stop> {
+    fn size(&self, _: &ObjectId) -> Result<u64, Stop> {
+        Ok(0)
+    }
+
+    fn write(&self, _: &ObjectId, _: &mut dyn Write) -> Result<(), Stop> {
         Ok(())
     }
 
@@ -31,12 +40,17 @@ impl NewObjects for Nothing {
     fn origin_blobs(
         &self,
         _: Option<&BStr>,
-        _: &mut dyn FnMut(&BStr, &[u8]) -> ControlFlow<()>,
+        _: &Interrupt,
+        _: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
     ) -> Result<(), Stop> {
         Ok(())
     }
 
-    fn origin_commits(&self, _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Stop> {
+    fn origin_commits(
+        &self,
+        _: &Interrupt,
+        _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
         Ok(())
     }
 }

@@ -3,7 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use bstr::BStr;
 use memchr::memmem;
+use regex::bytes::RegexSet;
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
@@ -35,11 +37,62 @@ pub enum RulesError {
     Print(#[source] toml::ser::Error),
 }
 
+/// What a scan runs with.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// The config for `gitleaks -c`.
+    pub(super) config: String,
+    pub(super) classes: PathClasses,
+}
+
+/// Which of the rules' path patterns a path matches: paths of one class are alike to every rule.
+#[derive(Debug)]
+pub(super) struct PathClasses {
+    /// `None` if Rust's regex can't read one of them: then each path is its own class.
+    patterns: Option<RegexSet>,
+}
+
+impl PathClasses {
+    fn new(config: &Table) -> Self {
+        let mut patterns = Vec::new();
+        collect_paths(&Value::Table(config.clone()), &mut patterns);
+        Self { patterns: RegexSet::new(patterns).ok() }
+    }
+
+    /// The class of a path.
+    pub(super) fn of(&self, path: &BStr) -> Vec<u8> {
+        match &self.patterns {
+            Some(patterns) => {
+                patterns.matches(path).into_iter().flat_map(usize::to_le_bytes).collect()
+            }
+            None => path.to_vec(),
+        }
+    }
+}
+
+fn collect_paths(value: &Value, into: &mut Vec<String>) {
+    match value {
+        Value::Table(table) => {
+            for (key, value) in table {
+                match (key.as_str(), value) {
+                    ("path", Value::String(pattern)) => into.push(pattern.clone()),
+                    ("paths", Value::Array(patterns)) => {
+                        into.extend(patterns.iter().filter_map(Value::as_str).map(str::to_owned));
+                    }
+                    _ => collect_paths(value, into),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_paths(value, into)),
+        _ => {}
+    }
+}
+
 /// Derives the config for `gitleaks -c` from the binary's own default and the operator's files.
 ///
 /// In the default, the global exemptions (paths such as `node_modules`, values such as "false") are made to count for
 /// `generic-api-key` alone, and no other rule keeps an exemption by path: a pushed file chooses its own name.
-pub(super) fn derive(binary: &[u8], extra: &[PathBuf]) -> Result<String, RulesError> {
+pub(super) fn derive(binary: &[u8], extra: &[PathBuf]) -> Result<Rules, RulesError> {
     let mut config: Table = toml::from_str(default_rules(binary)?).map_err(RulesError::Default)?;
     if let Some(Value::Table(mut global)) = config.remove("allowlist") {
         global.insert("targetRules".to_owned(), Value::Array(vec![GUESSING_RULE.into()]));
@@ -53,7 +106,8 @@ pub(super) fn derive(binary: &[u8], extra: &[PathBuf]) -> Result<String, RulesEr
     for path in extra {
         add(&mut config, path)?;
     }
-    toml::to_string(&config).map_err(RulesError::Print)
+    let classes = PathClasses::new(&config);
+    Ok(Rules { config: toml::to_string(&config).map_err(RulesError::Print)?, classes })
 }
 
 fn default_rules(binary: &[u8]) -> Result<&str, RulesError> {

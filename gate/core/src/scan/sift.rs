@@ -15,7 +15,7 @@ use super::finding::{Allowed, Finding, Printable, Redactor, UNSCANNED_RULE};
 use super::item::{NewObjects, Stop};
 use super::patch::Kind;
 use super::report::Hit;
-use super::unpack::{UnpackLimits, Unscanned};
+use super::unpack::{Unpacking, Unscanned};
 use super::views::View;
 
 /// What a push is judged by.
@@ -33,18 +33,18 @@ pub(super) fn sift(
     hits: Vec<Hit>,
     unscanned: Vec<(Unscanned, ObjectId, Option<ObjectId>)>,
     objects: &dyn NewObjects,
-    limits: &UnpackLimits,
+    unpacking: &Unpacking<'_>,
     allowed: &Allowed,
     interrupt: &Interrupt,
 ) -> Result<Sifted, Stop> {
     let mut hits = once_each(hits);
     let found = hits.len();
     let redactor = Redactor::new(hits.iter().map(|hit| &hit.secret));
-    let lines = lines::read(&hits, objects, limits, interrupt)?;
+    let lines = lines::read(&hits, objects, unpacking, interrupt)?;
     let mut lines = lines.into_iter();
     let mut with_lines: Vec<(Hit, Vec<u8>)> =
         hits.drain(..).map(|hit| (hit, lines.next().unwrap_or_default())).collect();
-    known::drop_known(&mut with_lines, objects, limits, interrupt)?;
+    known::drop_known(&mut with_lines, objects, unpacking, interrupt)?;
     let mut sifted = Sifted { known: (found - with_lines.len()) as u64, ..Sifted::default() };
     let findings = with_lines.into_iter().map(|(hit, line)| finding(&hit, &line, &redactor));
     let archives = unscanned.into_iter().map(|(archive, id, commit)| Finding {

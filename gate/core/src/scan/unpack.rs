@@ -3,12 +3,15 @@
 mod archive;
 
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, Write};
+use std::path::Path;
 
 use bstr::{BStr, BString, ByteSlice};
+use proto::ObjectId;
 
+use super::item::{NewObjects, Stop};
 use super::views::{Segments, Views};
-use archive::Archive;
+use archive::{Archive, ReadSeek};
 
 /// How far archives are opened. Past any of these, the archive is reported as one that no scan can see through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,29 +45,49 @@ pub(super) struct Unscanned {
 /// A member up to this size is held in memory, so that it may be an archive itself; half of it at each further depth.
 const HELD: u64 = 32 << 20;
 
-/// Shows `content` to `into`, and the members of the archives in it; answers the archives that went past a limit.
+/// A content above this size is not held in memory but streams by; if it is an archive, it is put into a file.
+const STREAMED: u64 = 16 << 20;
+
+/// What is unpacked where, over a whole push.
+#[derive(Clone, Debug)]
+pub(super) struct Unpacking<'a> {
+    pub(super) limits: &'a UnpackLimits,
+    /// Where a large archive is put; the system's temporary directory without it.
+    pub(super) scratch: Option<&'a Path>,
+    /// Bytes unpacked so far.
+    pub(super) unpacked: u64,
+}
+
+/// Shows an object's content to `into`, and the members of the archives in it; answers the archive that went past a limit.
 ///
-/// `unpacked` counts over the whole push. A damaged or encrypted archive is read as far as it goes and is no error: its
-/// own bytes are shown all the same.
+/// A damaged or encrypted archive is read as far as it goes and is no error: its own bytes are shown all the same.
 pub(super) fn show(
+    objects: &dyn NewObjects,
+    id: &ObjectId,
     path: &BStr,
-    content: &[u8],
-    limits: &UnpackLimits,
-    unpacked: &mut u64,
+    unpacking: &mut Unpacking<'_>,
     into: &mut dyn Segments,
-) -> Vec<Unscanned> {
-    let share = limits.free.max(limits.ratio.saturating_mul(content.len() as u64));
+) -> Result<Vec<Unscanned>, Stop> {
+    let size = objects.size(id)?;
+    let limits = unpacking.limits;
+    let share = limits.free.max(limits.ratio.saturating_mul(size));
     let unpacker = Unpacker {
         limits,
         into: RefCell::new(into),
-        left: RefCell::new(share.min(limits.bytes.saturating_sub(*unpacked))),
+        left: RefCell::new(share.min(limits.bytes.saturating_sub(unpacking.unpacked))),
         total: RefCell::new(0),
         members: RefCell::new(0),
         unscanned: RefCell::new(Vec::new()),
     };
-    unpacker.content(path, content, 0);
-    *unpacked += unpacker.total.into_inner();
-    unpacker.unscanned.into_inner()
+    if size <= STREAMED {
+        let mut content = Vec::with_capacity(size as usize);
+        objects.write(id, &mut content)?;
+        unpacker.content(path, &content, 0);
+    } else {
+        unpacker.large(path, unpacking.scratch, &mut |out| objects.write(id, out))?;
+    }
+    unpacking.unpacked += unpacker.total.into_inner();
+    Ok(unpacker.unscanned.into_inner())
 }
 
 struct Unpacker<'a> {
@@ -83,12 +106,40 @@ impl Unpacker<'_> {
             views.push(piece, &mut **self.into.borrow_mut());
         }
         views.finish(&mut **self.into.borrow_mut());
-        let Some(archive) = Archive::detect(content) else { return };
+        if let Some(archive) = Archive::detect(content, content) {
+            self.archive(archive, path, &mut Cursor::new(content), depth);
+        }
+    }
+
+    /// A content that streams by, once as it is, and once more into a file if it is an archive.
+    fn large(
+        &self,
+        path: &BStr,
+        scratch: Option<&Path>,
+        write: &mut dyn FnMut(&mut dyn Write) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let mut passing = Passing {
+            views: Views::new(path.into()),
+            unpacker: self,
+            head: Vec::new(),
+            tail: Vec::new(),
+        };
+        write(&mut passing)?;
+        let archive = Archive::detect(&passing.head, &passing.tail);
+        passing.views.finish(&mut **self.into.borrow_mut());
+        let Some(archive) = archive else { return Ok(()) };
+        let file = scratch.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
+        let mut file = file.map_err(Stop::Spool)?;
+        write(&mut file)?;
+        file.rewind().map_err(Stop::Spool)?;
+        self.archive(archive, path, &mut BufReader::new(file), 0);
+        Ok(())
+    }
+
+    fn archive(&self, archive: Archive, path: &BStr, content: &mut dyn ReadSeek, depth: u32) {
         if depth == self.limits.depth {
-            self.give_up(
-                path,
-                format!("more than {} archives within each other", self.limits.depth),
-            );
+            let limit = format!("more than {} archives within each other", self.limits.depth);
+            self.give_up(path, limit);
             return;
         }
         archive.members(path, content, &mut |path, reader| self.member(path, reader, depth + 1));
@@ -127,7 +178,7 @@ impl Unpacker<'_> {
     fn stream(&self, path: &BStr, held: &[u8], rest: &mut dyn Read, depth: u32) {
         let mut tee =
             Tee { reader: held.chain(rest), views: Views::new(path.into()), unpacker: self };
-        match Archive::detect(held) {
+        match Archive::detect(held, &[]) {
             Some(Archive::Tar) if depth < self.limits.depth => {
                 archive::tar_members(path, &mut tee, &mut |path, reader| {
                     self.member(path, reader, depth + 1)
@@ -150,6 +201,34 @@ impl Unpacker<'_> {
         if unscanned.is_empty() {
             unscanned.push(Unscanned { path: path.into(), limit });
         }
+    }
+}
+
+/// Shows the bytes of a large content as they pass, and keeps its ends.
+struct Passing<'a, 'b> {
+    views: Views,
+    unpacker: &'a Unpacker<'b>,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Write for Passing<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.unpacker.into.borrow().done() {
+            return Err(io::Error::other("no more is wanted"));
+        }
+        self.views.push(bytes, &mut **self.unpacker.into.borrow_mut());
+        let head = bytes.len().min(archive::HEAD - self.head.len());
+        self.head.extend_from_slice(&bytes[..head]);
+        self.tail.extend_from_slice(bytes);
+        if self.tail.len() > 4 * archive::ZIP_TAIL {
+            self.tail.drain(..self.tail.len() - archive::ZIP_TAIL);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

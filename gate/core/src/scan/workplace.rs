@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::rules::{self, RulesError, hex};
+use super::rules::{self, PathClasses, RulesError, hex};
 
 /// A scanner that was looked at, with what it needs to run. One serves all scans; dropped, its directory vanishes.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(super) struct Workplace {
     digest: String,
     engine: &'static str,
     dir: TempDir,
+    classes: PathClasses,
     path: OsString,
 }
 
@@ -55,7 +56,7 @@ impl Workplace {
         let seen = Seen::of(&gitleaks).map_err(unreadable)?;
         let binary = fs::read(&gitleaks).map_err(unreadable)?;
         let rules = rules::derive(&binary, extra)?;
-        let dir = lay_out(&rules, patch_source, scratch).map_err(WorkplaceError::Dir)?;
+        let dir = lay_out(&rules.config, patch_source, scratch).map_err(WorkplaceError::Dir)?;
         Ok(Self {
             seen,
             digest: hex(&Sha256::digest(&binary)),
@@ -63,6 +64,7 @@ impl Workplace {
             path: dir.path().join("bin").into_os_string(),
             gitleaks,
             dir,
+            classes: rules.classes,
         })
     }
 
@@ -82,6 +84,11 @@ impl Workplace {
     /// An empty directory that nobody can write to.
     pub(super) fn empty(&self) -> PathBuf {
         self.dir.path().join("empty")
+    }
+
+    /// What the rules see in a path.
+    pub(super) fn classes(&self) -> &PathClasses {
+        &self.classes
     }
 
     /// SHA-256 of the binary, in hex.

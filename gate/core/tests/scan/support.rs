@@ -1,6 +1,7 @@
 //! A push in memory, secrets made up at run time, and the real scanner.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +13,7 @@ use gate_core::scan::{
     Allowed, Finding, Item, NewObjects, Options, Progress, Refusal, ScanError, Scanner, Stop,
     UnpackLimits, Verdict,
 };
+use gate_store::Interrupt;
 use proto::{ObjectFormat, ObjectId, RefName};
 use tokio::sync::watch;
 
@@ -76,7 +78,7 @@ pub(crate) fn private_key(seed: &str, lines: usize) -> String {
 pub(crate) struct Push {
     objects: BTreeMap<ObjectId, Vec<u8>>,
     items: Vec<Thing>,
-    origin: Vec<(BString, Vec<u8>)>,
+    origin: Vec<(BString, ObjectId)>,
     origin_commits: Vec<Vec<u8>>,
 }
 
@@ -124,7 +126,8 @@ impl Push {
 
     /// What the origin has, at the tip that the push builds upon.
     pub(crate) fn origin(mut self, path: &str, data: impl AsRef<[u8]>) -> Self {
-        self.origin.push((path.into(), data.as_ref().to_vec()));
+        let id = self.object(data.as_ref());
+        self.origin.push((path.into(), id));
         self
     }
 
@@ -134,13 +137,18 @@ impl Push {
     }
 
     fn thing(mut self, data: &[u8], thing: impl FnOnce(ObjectId) -> Thing) -> Self {
+        let id = self.object(data);
+        self.items.push(thing(id));
+        self
+    }
+
+    fn object(&mut self, data: &[u8]) -> ObjectId {
         let mut raw = [0; 20];
         raw[0] = 0xab;
         raw[16..].copy_from_slice(&(self.objects.len() as u32).to_be_bytes());
         let id = ObjectId::from_raw(&raw).unwrap();
         self.objects.insert(id, data.to_vec());
-        self.items.push(thing(id));
-        self
+        id
     }
 
     /// Scans with the usual options.
@@ -181,52 +189,58 @@ impl NewObjects for Push {
         self.objects.values().map(|data| data.len() as u64).sum()
     }
 
-    fn each(&self, visit: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn each(
+        &self,
+        _: &Interrupt,
+        visit: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let commit = Some(commit());
         for thing in &self.items {
             visit(match thing {
-                Thing::Blob(id, path) => Item::Blob {
-                    id: *id,
-                    path: path.as_bstr(),
-                    commit: Some(commit()),
-                    data: &self.objects[id],
-                },
-                Thing::Path(path) => Item::Path { path: path.as_bstr(), commit: Some(commit()) },
-                Thing::Commit(id) => Item::Commit { id: *id, data: &self.objects[id] },
-                Thing::Tag(id) => Item::Tag { id: *id, data: &self.objects[id] },
+                Thing::Blob(id, path) => Item::Blob { id: *id, path: path.as_bstr(), commit },
+                Thing::Path(path) => Item::Path { path: path.as_bstr(), commit },
+                Thing::Commit(id) => Item::Commit { id: *id },
+                Thing::Tag(id) => Item::Tag { id: *id },
                 Thing::Ref(name) => Item::Ref { name, target: ObjectId::null(ObjectFormat::Sha1) },
             })?;
         }
         Ok(())
     }
 
-    fn read(&self, id: &ObjectId, into: &mut Vec<u8>) -> Result<(), Stop> {
-        into.extend_from_slice(&self.objects[id]);
-        Ok(())
+    fn size(&self, id: &ObjectId) -> Result<u64, Stop> {
+        Ok(self.objects[id].len() as u64)
+    }
+
+    fn write(&self, id: &ObjectId, out: &mut dyn Write) -> Result<(), Stop> {
+        let data = &self.objects[id];
+        data.chunks(10_000).try_for_each(|piece| out.write_all(piece)).map_err(Stop::Feed)
     }
 
     fn origin_has_path(&self, path: &BStr) -> Result<bool, Stop> {
-        Ok(self
-            .origin
-            .iter()
-            .any(|(known, _)| known == path || known.starts_with_str(format!("{path}/"))))
+        let below = format!("{path}/");
+        Ok(self.origin.iter().any(|(known, _)| known == path || known.starts_with_str(&below)))
     }
 
     fn origin_blobs(
         &self,
         path: Option<&BStr>,
-        visit: &mut dyn FnMut(&BStr, &[u8]) -> ControlFlow<()>,
+        _: &Interrupt,
+        visit: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
     ) -> Result<(), Stop> {
-        for (known, data) in
-            self.origin.iter().filter(|(known, _)| path.is_none_or(|path| known == path))
-        {
-            if visit(known.as_bstr(), data).is_break() {
+        let wanted = |known: &BString| path.is_none_or(|path| known == path);
+        for (known, id) in self.origin.iter().filter(|(known, _)| wanted(known)) {
+            if visit(known.as_bstr(), id).is_break() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn origin_commits(&self, visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Stop> {
+    fn origin_commits(
+        &self,
+        _: &Interrupt,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
         for text in &self.origin_commits {
             if visit(text).is_break() {
                 break;

@@ -1,6 +1,7 @@
 //! When the scanner can't be believed there is no verdict, and each kind of trouble has its own name.
 
 use std::fs;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use bstr::BStr;
 use gate_core::scan::{Item, NewObjects, Options, Progress, ScanError, Scanner, Stop};
+use gate_store::Interrupt;
 use proto::ObjectId;
 use tokio::sync::watch;
 
@@ -153,46 +155,10 @@ async fn rules_that_do_not_compile() {
     }
 }
 
-/// Objects that never end.
-struct Endless;
-
-impl NewObjects for Endless {
-    fn bytes(&self) -> u64 {
-        0
-    }
-
-    fn each(&self, visit: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
-        let id = ObjectId::from_hex(&[b'e'; 40]).unwrap();
-        loop {
-            visit(Item::Blob { id, path: "x".into(), commit: None, data: b"text\n" })?;
-        }
-    }
-
-    fn read(&self, _: &ObjectId, _: &mut Vec<u8>) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn origin_has_path(&self, _: &BStr) -> Result<bool, Stop> {
-        Ok(false)
-    }
-
-    fn origin_blobs(
-        &self,
-        _: Option<&BStr>,
-        _: &mut dyn FnMut(&BStr, &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn origin_commits(&self, _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Stop> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_scan_that_takes_too_long() {
     let scanner = Scanner::new(Options { deadline: Duration::from_millis(700), ..options() });
-    let error = scan_by(&scanner, Endless).await.unwrap_err();
+    let error = scan_by(&scanner, Other::Endless).await.unwrap_err();
     assert!(matches!(error, ScanError::TimedOut { .. }), "{error:?}");
 }
 
@@ -214,7 +180,7 @@ async fn a_scanner_killed_midway() {
     let dir = tempfile::tempdir().unwrap();
     let scanner = Scanner::new(Options { scratch: Some(dir.path().to_owned()), ..options() });
     let (progress, mut heard) = watch::channel(Progress::Idle);
-    let scan = tokio::spawn(scanner.start().scan(Arc::new(Endless), progress));
+    let scan = tokio::spawn(scanner.start().scan(Arc::new(Other::Endless), progress));
     heard.wait_for(|now| matches!(now, Progress::Scanning { .. })).await.unwrap();
     kill_scanner_of(dir.path());
     let error = scan.await.unwrap().unwrap_err();
@@ -234,33 +200,68 @@ fn kill_scanner_of(dir: &Path) {
 
 #[tokio::test]
 async fn objects_that_cannot_be_read() {
-    struct Unreadable;
-    impl NewObjects for Unreadable {
-        fn bytes(&self) -> u64 {
-            0
+    let error = scan_by(&Scanner::new(options()), Other::Unreadable).await.unwrap_err();
+    assert!(matches!(error, ScanError::Objects(_)), "{error:?}");
+}
+
+/// What no push should be.
+enum Other {
+    Endless,
+    Unreadable,
+}
+
+impl NewObjects for Other {
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn each(
+        &self,
+        _: &Interrupt,
+        visit: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        for id in 0_u64.. {
+            let raw = [[0; 12].as_slice(), &id.to_be_bytes()].concat();
+            visit(Item::Blob {
+                id: ObjectId::from_raw(&raw).unwrap(),
+                path: "x".into(),
+                commit: None,
+            })?;
         }
-        fn each(&self, _: &mut dyn FnMut(Item<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
-            Err(Stop::Walk { source: "no such object".into() })
-        }
-        fn read(&self, _: &ObjectId, _: &mut Vec<u8>) -> Result<(), Stop> {
-            Ok(())
-        }
-        fn origin_has_path(&self, _: &BStr) -> Result<bool, Stop> {
-            Ok(false)
-        }
-        fn origin_blobs(
-            &self,
-            _: Option<&BStr>,
-            _: &mut dyn FnMut(&BStr, &[u8]) -> ControlFlow<()>,
-        ) -> Result<(), Stop> {
-            Ok(())
-        }
-        fn origin_commits(&self, _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Stop> {
-            Ok(())
+        Ok(())
+    }
+
+    fn size(&self, _: &ObjectId) -> Result<u64, Stop> {
+        Ok(5)
+    }
+
+    fn write(&self, id: &ObjectId, out: &mut dyn Write) -> Result<(), Stop> {
+        match self {
+            Self::Endless => out.write_all(b"text\n").map_err(Stop::Feed),
+            Self::Unreadable => Err(Stop::Object { id: *id, source: "it is gone".into() }),
         }
     }
-    let error = scan_by(&Scanner::new(options()), Unreadable).await.unwrap_err();
-    assert!(matches!(error, ScanError::Objects(_)), "{error:?}");
+
+    fn origin_has_path(&self, _: &BStr) -> Result<bool, Stop> {
+        Ok(false)
+    }
+
+    fn origin_blobs(
+        &self,
+        _: Option<&BStr>,
+        _: &Interrupt,
+        _: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn origin_commits(
+        &self,
+        _: &Interrupt,
+        _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -268,7 +269,7 @@ async fn a_queue_that_takes_too_long() {
     let options = Options { scanners: 1, queue: Duration::from_millis(300), ..options() };
     let scanner = Scanner::new(options);
     let (progress, mut heard) = watch::channel(Progress::Idle);
-    let first = tokio::spawn(scanner.start().scan(Arc::new(Endless), progress));
+    let first = tokio::spawn(scanner.start().scan(Arc::new(Other::Endless), progress));
     heard.wait_for(|now| matches!(now, Progress::Scanning { .. })).await.unwrap();
     let (progress, mut heard) = watch::channel(Progress::Idle);
     let second = scanner.start().scan(Arc::new(Push::new()), progress);

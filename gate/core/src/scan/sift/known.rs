@@ -7,10 +7,11 @@ use bstr::{BString, ByteSlice};
 use gate_store::Interrupt;
 use memchr::memmem;
 
+use super::lines::stop_unless;
 use crate::scan::item::{NewObjects, Stop};
 use crate::scan::patch::Kind;
 use crate::scan::report::Hit;
-use crate::scan::unpack::{self, UnpackLimits};
+use crate::scan::unpack::{self, Unpacking};
 use crate::scan::views::{Place, Segments, View};
 
 /// How much of the origin's content is looked through for one push; past it, what is not found counts as new.
@@ -24,7 +25,7 @@ const SHORT: usize = 20;
 pub(super) fn drop_known(
     hits: &mut Vec<(Hit, Vec<u8>)>,
     objects: &dyn NewObjects,
-    limits: &UnpackLimits,
+    unpacking: &Unpacking<'_>,
     interrupt: &Interrupt,
 ) -> Result<(), Stop> {
     let mut known = Vec::with_capacity(hits.len());
@@ -38,15 +39,17 @@ pub(super) fn drop_known(
         if search.is_over() || left == 0 {
             break;
         }
-        objects.origin_blobs(path, &mut |path, blob| {
-            unpack::show(path, blob, limits, &mut 0, &mut search);
-            left = left.saturating_sub(blob.len() as u64 + 1);
-            if search.is_over() || left == 0 || interrupt.is_set() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+        let mut stopped = Ok(());
+        objects.origin_blobs(path, interrupt, &mut |path, id| {
+            let size = objects.size(id);
+            let shown = unpack::show(objects, id, path, &mut unpacking.clone(), &mut search);
+            let looked = stop_unless(shown, search.is_over()).and(size);
+            left = left.saturating_sub(looked.as_ref().map_or(0, |size| size + 1));
+            let over = search.is_over() || left == 0 || looked.is_err();
+            stopped = looked.map(|_| ());
+            if over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        stopped?;
     }
     if search
         .open
@@ -54,13 +57,9 @@ pub(super) fn drop_known(
         .any(|needle| matches!(hits[needle.hit].0.label.kind, Kind::Commit | Kind::Tag))
     {
         let place = Place { path: BString::default(), view: View::Plain };
-        objects.origin_commits(&mut |text| {
+        objects.origin_commits(interrupt, &mut |text| {
             search.segment(&place, 1, text);
-            if search.is_over() || interrupt.is_set() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            if search.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     }
     interrupt.check().map_err(|_| Stop::Interrupted)?;

@@ -9,7 +9,7 @@ use proto::ObjectId;
 use crate::scan::item::{NewObjects, Stop};
 use crate::scan::patch::Kind;
 use crate::scan::report::Hit;
-use crate::scan::unpack::{self, UnpackLimits};
+use crate::scan::unpack::{self, Unpacking};
 use crate::scan::views::{Place, Segments, Views};
 
 /// How many hits are shown with their line.
@@ -21,7 +21,7 @@ const LONGEST: usize = 64 * 1024;
 pub(super) fn read(
     hits: &[Hit],
     objects: &dyn NewObjects,
-    limits: &UnpackLimits,
+    unpacking: &Unpacking<'_>,
     interrupt: &Interrupt,
 ) -> Result<Vec<Vec<u8>>, Stop> {
     let mut wanted: BTreeMap<(Kind, ObjectId), Vec<usize>> = BTreeMap::new();
@@ -33,11 +33,8 @@ pub(super) fn read(
         }
     }
     let mut lines = vec![Vec::new(); hits.len()];
-    let mut content = Vec::new();
     for ((kind, object), indices) in wanted {
         interrupt.check().map_err(|_| Stop::Interrupted)?;
-        content.clear();
-        objects.read(&object, &mut content)?;
         let base = hits[indices[0]].label.place.path.as_bstr();
         let mut reader = Lines { hits, open: indices.clone(), lines: &mut lines };
         match kind {
@@ -48,10 +45,19 @@ pub(super) fn read(
                     .collect();
                 paths.dedup();
                 for path in paths {
-                    unpack::show(path.as_bstr(), &content, limits, &mut 0, &mut reader);
+                    let shown = unpack::show(
+                        objects,
+                        &object,
+                        path.as_bstr(),
+                        &mut unpacking.clone(),
+                        &mut reader,
+                    );
+                    stop_unless(shown, reader.done())?;
                 }
             }
             _ => {
+                let mut content = Vec::new();
+                objects.write(&object, &mut content)?;
                 let mut views = Views::new(base.into());
                 views.push(&content, &mut reader);
                 views.finish(&mut reader);
@@ -59,6 +65,14 @@ pub(super) fn read(
         }
     }
     Ok(lines)
+}
+
+/// A write of an object that ended because nothing more was wanted is no failure.
+pub(super) fn stop_unless<T>(shown: Result<T, Stop>, done: bool) -> Result<(), Stop> {
+    match shown {
+        Err(stop) if !done => Err(stop),
+        _ => Ok(()),
+    }
 }
 
 /// The path of the blob itself. A `!` may also be part of a file's name: then the lines are looked for in vain, and the

@@ -1,11 +1,16 @@
 //! The kinds of archive that are opened, known by their content and never by their name.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Read, Seek};
 
 use bstr::BStr;
 use memchr::memmem;
 
 use super::{inner, stem};
+
+/// What an archive is read from.
+pub(super) trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
 
 /// An archive or a compressed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +24,16 @@ pub(super) enum Archive {
 }
 
 /// The tail in which a zip's end record must lie: its comment may be 64 KiB long.
-const ZIP_TAIL: usize = 22 + 65_535;
+pub(super) const ZIP_TAIL: usize = 22 + 65_535;
+/// How many first bytes tell the other kinds.
+pub(super) const HEAD: usize = 512;
 /// Memory for the dictionary of an xz stream, in KiB; `xz -9` takes 64 MiB.
 const XZ_MEMORY: u32 = 80 * 1024;
 
 impl Archive {
-    pub(super) fn detect(content: &[u8]) -> Option<Self> {
-        match content {
+    /// Knows an archive by its first and last bytes (which may be the same).
+    pub(super) fn detect(head: &[u8], tail: &[u8]) -> Option<Self> {
+        match head {
             [0x1f, 0x8b, 8, ..] => return Some(Self::Gzip),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => {
                 return Some(Self::Bzip2);
@@ -35,11 +43,11 @@ impl Archive {
             [b'P', b'K', 3, 4, ..] => return Some(Self::Zip),
             _ => {}
         }
-        if content.get(257..262) == Some(b"ustar") || is_old_tar(content) {
+        if head.get(257..262) == Some(b"ustar") || is_old_tar(head) {
             return Some(Self::Tar);
         }
         // A zip may stand behind something else, as in a self-extracting program.
-        let tail = &content[content.len().saturating_sub(ZIP_TAIL)..];
+        let tail = &tail[tail.len().saturating_sub(ZIP_TAIL)..];
         memmem::rfind(tail, b"PK\x05\x06").map(|_| Self::Zip)
     }
 
@@ -47,7 +55,7 @@ impl Archive {
     pub(super) fn members(
         self,
         path: &BStr,
-        content: &[u8],
+        content: &mut dyn ReadSeek,
         each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool,
     ) {
         let mut single = |reader: &mut dyn Read| {
@@ -84,8 +92,12 @@ pub(super) fn tar_members(
     }
 }
 
-fn zip_members(path: &BStr, content: &[u8], each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool) {
-    let Ok(mut archive) = zip::ZipArchive::new(Cursor::new(content)) else {
+fn zip_members(
+    path: &BStr,
+    content: &mut dyn ReadSeek,
+    each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool,
+) {
+    let Ok(mut archive) = zip::ZipArchive::new(&mut *content) else {
         zip_stream(path, content, each);
         return;
     };
@@ -100,7 +112,15 @@ fn zip_members(path: &BStr, content: &[u8], each: &mut dyn FnMut(&BStr, &mut dyn
 }
 
 /// A zip without its directory, such as one that was cut off.
-fn zip_stream(path: &BStr, mut content: &[u8], each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool) {
+fn zip_stream(
+    path: &BStr,
+    content: &mut dyn ReadSeek,
+    each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool,
+) {
+    if content.rewind().is_err() {
+        return;
+    }
+    let mut content: &mut dyn Read = content;
     while let Ok(Some(mut file)) = zip::read::read_zipfile_from_stream(&mut content) {
         let name = inner(path, file.name_raw());
         if !each(BStr::new(&name), &mut file) || io::copy(&mut file, &mut io::sink()).is_err() {
