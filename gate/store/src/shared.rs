@@ -14,8 +14,8 @@ use crate::kept::Kept;
 pub(crate) struct Shared {
     pub(crate) graph: Graph,
     pub(crate) kept: Arc<Kept>,
-    /// Held by the one who consolidates.
-    pub(crate) consolidating: Mutex<()>,
+    /// Held by the one who consolidates: the generation before which another look for unreachable objects is too soon.
+    pub(crate) consolidating: Mutex<u64>,
 }
 
 impl Shared {
@@ -23,7 +23,7 @@ impl Shared {
         Ok(Self {
             graph: Graph::new(format),
             kept: Arc::new(Kept::open(dir, format)?),
-            consolidating: Mutex::new(()),
+            consolidating: Mutex::new(0),
         })
     }
 }

@@ -21,6 +21,12 @@ use choose::Choice;
 /// Packs a store may hold before they are merged; each costs every lookup.
 pub const MAX_PACKS: usize = 20;
 
+/// Changes of a store before its unreachable objects are looked for again, if the last look found too few to remove.
+const CHANGES_BETWEEN_LOOKS: u64 = 16;
+
+/// Up to so many objects, a look costs too little to wait.
+const CHEAP_TO_LOOK: usize = 100_000;
+
 /// What a consolidation did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Consolidated {
@@ -57,10 +63,17 @@ impl Store {
     /// there is nothing to do.
     pub fn consolidate(&self, interrupt: &Interrupt) -> Result<Consolidated, ConsolidateError> {
         let snapshot = self.snapshot();
-        let Ok(_alone) = snapshot.shared.consolidating.try_lock() else {
+        let Ok(mut not_before) = snapshot.shared.consolidating.try_lock() else {
             return Ok(Consolidated::default());
         };
+        let is_due = snapshot.is_exact() || snapshot.generation >= *not_before;
+        if !is_due && snapshot.packs().packs().len() <= MAX_PACKS {
+            return Ok(Consolidated::default());
+        }
         let Some(choice) = choose::choose(&snapshot, interrupt)? else {
+            if !snapshot.is_exact() && snapshot.packs().len() > CHEAP_TO_LOOK {
+                *not_before = snapshot.generation + CHANGES_BETWEEN_LOOKS;
+            }
             return Ok(Consolidated::default());
         };
         let merged = self.merge(&snapshot, &choice, interrupt)?;

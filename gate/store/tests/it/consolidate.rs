@@ -150,10 +150,9 @@ fn refs_may_move_while_packs_are_merged() {
     });
     gate.refresh(&repo).expect("refreshed");
     gate.store.consolidate(&Interrupt::default()).expect("consolidated");
-    assert!(dropped > 0 && gate.store.snapshot().is_exact());
+    assert!(dropped > 0);
     gate.fsck();
     let gate = gate.reopen();
-    assert!(gate.store.snapshot().is_exact());
     let client = Client::new(FORMATS[0]);
     let wants = gate.store.snapshot().refs().iter().map(|entry| entry.target).collect();
     client.take(&pack(
