@@ -6,6 +6,7 @@ pub mod client;
 pub mod dial;
 mod error;
 pub mod forward;
+pub mod gate;
 pub mod limits;
 pub mod mirror;
 pub mod policy;
@@ -15,5 +16,6 @@ pub mod upload;
 
 pub use client::Client;
 pub use error::{Blame, Error};
+pub use gate::Gate;
 pub use mirror::{Mirror, RefreshError};
 pub use session::{Mode, Session};

@@ -1,0 +1,148 @@
+//! The gate as a whole: which repositories there are, who may come in, and where each session goes.
+
+mod report;
+mod repos;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use gate_config::{Config, RepoName};
+use proto::Service;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info_span};
+
+use crate::blocking::{Pool, Pools};
+use crate::client::{Input, Output};
+use crate::dial::Dial;
+use crate::limits::Places;
+use crate::upload::{self, Refresh};
+use crate::{Client, Error, Session, mirror};
+
+use report::Outcome;
+pub use repos::Repo;
+use repos::Repos;
+
+/// Everything sessions share. One for the whole process, behind an `Arc`.
+#[derive(Debug)]
+pub struct Gate {
+    config: RwLock<Arc<Config>>,
+    dial: Arc<dyn Dial>,
+    pools: Pools,
+    repos: Repos,
+    sessions: Places,
+    tails: TaskTracker,
+}
+
+/// Walks and counts at once: they burn CPU, so more than twice the cores helps nobody.
+const CPU_PER_CORE: usize = 2;
+/// Packs on their way in from origins at once.
+const FETCHES: usize = 8;
+
+impl Gate {
+    /// Opens nothing and asks nobody yet. `config` may be exchanged later, but not its data folder and its counts of
+    /// sessions.
+    pub fn new(config: Config, dial: Arc<dyn Dial>) -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(2, Into::into);
+        let limits = &config.limits;
+        let cpu = Pool::new(cores * CPU_PER_CORE);
+        let context = mirror::Context {
+            dial: Arc::clone(&dial),
+            limits: limits.clone(),
+            fetch: Pool::new(FETCHES),
+            cpu: cpu.clone(),
+            background: Pool::new(1),
+        };
+        Arc::new(Self {
+            repos: Repos::new(context),
+            sessions: Places::new(limits.sessions, "sessions"),
+            pools: Pools { cpu, io: Pool::new(limits.sessions) },
+            config: RwLock::new(Arc::new(config)),
+            dial,
+            tails: TaskTracker::new(),
+        })
+    }
+
+    /// The config in force. Who holds it sees no later change.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another config in force: sessions that come from now on go by it.
+    pub fn set_config(&self, config: Config) {
+        let config = Arc::new(config);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
+        self.repos.apply(&config);
+    }
+
+    pub fn dial(&self) -> &Arc<dyn Dial> {
+        &self.dial
+    }
+
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
+    /// Work that outlives its session: what an origin has been told can't be taken back, so it runs to its end.
+    /// Shutdown waits for it.
+    pub fn tails(&self) -> &TaskTracker {
+        &self.tails
+    }
+
+    /// The repository of this name, its mirror opened or made on first use.
+    ///
+    /// # Errors
+    /// Unknown and forbidden names read alike.
+    pub fn open(&self, name: &RepoName) -> Result<Arc<Repo>, Error> {
+        self.repos.open(&self.config(), name)
+    }
+
+    /// Serves one session to its end, tells the client if it failed, and logs what became of it.
+    pub async fn serve(self: &Arc<Self>, session: Session, input: Input, output: Output) {
+        let span = info_span!(
+            "session",
+            session.id = %session.id,
+            session.door = session.door.as_str(),
+            peer.addr = %session.peer,
+            git.repo = session.repo.as_str(),
+            git.service = session.service.as_str(),
+            git.version = ?session.version,
+        );
+        let begun = Instant::now();
+        let mut client = Client::new(input, output, self.config().limits.client_idle.duration());
+        let work = async {
+            let result = Box::pin(self.dispatch(&session, &mut client)).await;
+            if let Err(error) = &result {
+                // whether the client still hears it changes nothing any more
+                drop(client.tell(&error.to_string()).await);
+            }
+            let ended = client.finish(result.is_err()).await;
+            report::log(result, ended, &client, begun.elapsed());
+        };
+        work.instrument(span).await;
+    }
+
+    async fn dispatch(
+        self: &Arc<Self>,
+        session: &Session,
+        client: &mut Client,
+    ) -> Result<Outcome, Error> {
+        let config = self.config();
+        let wait = config.limits.session_queue.duration();
+        let repo = self.open(&session.repo)?;
+        let _of_repo = repo.places().take(wait).await?;
+        let _of_gate = self.sessions.take(wait).await?;
+        match session.service {
+            Service::UploadPack => {
+                let context =
+                    upload::Context { limits: config.limits.clone(), pools: self.pools.clone() };
+                let mirror = repo.mirror().clone();
+                let mut refresh = Refresh::new(mirror.format(), move || {
+                    let asked = mirror.refresh();
+                    Box::pin(async move { asked.await.map_err(Error::from) })
+                });
+                upload::serve(session, client, &mut refresh, &context).await.map(Outcome::Uploaded)
+            }
+            Service::ReceivePack => Err(Error::client("pushing is not served")),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Builds the gate from its config, opens its doors, and closes them again.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use gate_config::{Config, ListenAddr};
+use gate_core::Gate;
+use gate_store::DataLock;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+use crate::doors::{self, Hall};
+use crate::origin::Origins;
+
+/// A gate whose doors are open.
+#[derive(Debug)]
+pub struct App {
+    hall: Hall,
+    doors: Vec<Door>,
+    _lock: DataLock,
+}
+
+#[derive(Debug)]
+struct Door {
+    scheme: &'static str,
+    addr: SocketAddr,
+}
+
+impl App {
+    /// Takes the data folder, binds every door and begins to accept.
+    ///
+    /// # Errors
+    /// The data folder belongs to another process, or an address is taken.
+    pub async fn open(config: Config) -> Result<Self, anyhow::Error> {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("make the data folder {}", config.data.display()))?;
+        let lock = DataLock::take(&config.data)?;
+        let listen = config.listen.clone();
+        let dial = Arc::new(Origins::new(config.limits.clone()));
+        let hall = Hall::new(Gate::new(config, dial));
+        let mut app = Self { hall, doors: Vec::new(), _lock: lock };
+        if let Some(addr) = listen.git {
+            let listener = app.bind("git", addr).await?;
+            app.hall.guests.spawn(doors::git::serve(app.hall.clone(), listener));
+        }
+        if let Some(addr) = listen.http {
+            let listener = app.bind("http", addr).await?;
+            app.hall.guests.spawn(doors::http::serve(app.hall.clone(), listener));
+        }
+        Ok(app)
+    }
+
+    async fn bind(
+        &mut self,
+        scheme: &'static str,
+        addr: ListenAddr,
+    ) -> Result<TcpListener, anyhow::Error> {
+        let listener =
+            TcpListener::bind(addr.0).await.with_context(|| format!("open the {scheme} door"))?;
+        self.doors.push(Door { scheme, addr: listener.local_addr()? });
+        Ok(listener)
+    }
+
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.hall.gate
+    }
+
+    /// Writes one line a door: the URL that repositories' names are appended to.
+    ///
+    /// # Errors
+    /// Nobody reads.
+    pub fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        for Door { scheme, addr } in &self.doors {
+            writeln!(out, "{scheme}://{addr}")?;
+            info!(door.url = format!("{scheme}://{addr}"), "door open");
+        }
+        out.flush()
+    }
+
+    /// Lets nobody in any more and waits for those who are in, as long as `limits.drain` allows or until `hurry`; then
+    /// ends them. What an origin has been told already still runs to its end.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+        let grace: Duration = self.gate().config().limits.drain.duration();
+        self.hall.closing.cancel();
+        self.hall.guests.close();
+        info!(drain.sessions = self.hall.guests.len(), drain.grace_s = grace.as_secs(), "draining");
+        tokio::select! {
+            () = self.hall.guests.wait() => {}
+            () = tokio::time::sleep(grace) => warn!("drain is over (limits.drain)"),
+            () = hurry => warn!("drain is cut short"),
+        }
+        self.hall.evicting.cancel();
+        self.gate().tails().close();
+        let forward = self.gate().config().limits.forward.duration();
+        if tokio::time::timeout(forward, self.gate().tails().wait()).await.is_err() {
+            warn!("a push was still being forwarded (limits.forward)");
+        }
+        info!("closed");
+    }
+}
