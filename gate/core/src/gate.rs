@@ -96,8 +96,8 @@ impl Gate {
         self.repos.open(&self.config(), name)
     }
 
-    /// Serves one session to its end, tells the client if it failed, and logs what became of it.
-    pub async fn serve(self: &Arc<Self>, session: Session, input: Input, output: Output) {
+    /// Serves one session to its end, tells the client if it failed, and logs what became of it. Whether it went well.
+    pub async fn serve(self: &Arc<Self>, session: Session, input: Input, output: Output) -> bool {
         let span = info_span!(
             "session",
             session.id = %session.id,
@@ -116,9 +116,11 @@ impl Gate {
                 drop(client.tell(&error.to_string()).await);
             }
             let ended = client.finish(result.is_err()).await;
+            let well = result.is_ok();
             report::log(result, ended, &client, begun.elapsed());
+            well
         };
-        work.instrument(span).await;
+        work.instrument(span).await
     }
 
     async fn dispatch(

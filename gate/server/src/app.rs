@@ -50,6 +50,13 @@ impl App {
             let listener = app.bind("http", addr).await?;
             app.hall.guests.spawn(doors::http::serve(app.hall.clone(), listener));
         }
+        if let Some(addr) = listen.ssh {
+            let key = doors::ssh::HostKey::load_or_make(&app.gate().config().data)
+                .context("the ssh door's host key")?;
+            let listener = app.bind("ssh", addr).await?;
+            info!(ssh.host_key = key.fingerprint(), "host key");
+            app.hall.guests.spawn(doors::ssh::serve(app.hall.clone(), listener, key));
+        }
         Ok(app)
     }
 

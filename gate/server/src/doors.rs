@@ -2,6 +2,7 @@
 
 pub mod git;
 pub mod http;
+pub mod ssh;
 
 use std::io;
 use std::net::SocketAddr;

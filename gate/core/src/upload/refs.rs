@@ -82,7 +82,7 @@ impl Conversation<'_> {
 /// The prefixes that no other covers, in order: listing them one after the other lists each ref once, and sorted.
 fn covering(prefixes: Option<&[BString]>) -> Vec<&BStr> {
     let Some(prefixes) = prefixes else { return vec![BStr::new(b"")] };
-    let mut sorted: Vec<&BStr> = prefixes.iter().map(|prefix| BStr::new(prefix)).collect();
+    let mut sorted: Vec<&BStr> = prefixes.iter().map(BStr::new).collect();
     sorted.sort_unstable();
     let mut covering: Vec<&BStr> = Vec::new();
     for prefix in sorted {

@@ -9,12 +9,14 @@ use proto::{ObjectId, RefName};
 use super::Ground;
 use crate::{Error, blocking};
 
+type WantedRefs = Vec<(RefName, ObjectId)>;
+
 /// A fetch whose wants may be had.
 #[derive(Debug)]
 pub(super) struct Judged {
     pub(super) request: PackRequest,
     /// What the refs wanted by name stand at.
-    pub(super) wanted_refs: Vec<(RefName, ObjectId)>,
+    pub(super) wanted_refs: WantedRefs,
 }
 
 impl Ground<'_> {
@@ -78,7 +80,7 @@ impl Ground<'_> {
         &self,
         snapshot: &Snapshot,
         fetch: &Fetch,
-    ) -> Result<(Vec<ObjectId>, Vec<(RefName, ObjectId)>), Error> {
+    ) -> Result<(Vec<ObjectId>, WantedRefs), Error> {
         let mut wants = fetch.wants.clone();
         let mut by_name = Vec::with_capacity(fetch.want_refs.len());
         for name in &fetch.want_refs {

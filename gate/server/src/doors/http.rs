@@ -45,7 +45,7 @@ async fn welcome(hall: Hall, guest: Guest) {
     let closing = hall.closing.clone();
     let service = service_fn(move |request| {
         let hall = hall.clone();
-        async move { Ok::<_, Infallible>(answer(&hall, peer, request).await) }
+        async move { Ok::<_, Infallible>(answer(&hall, peer, request)) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -61,7 +61,7 @@ async fn welcome(hall: Hall, guest: Guest) {
     }
 }
 
-async fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response<Answer> {
+fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response<Answer> {
     let method = request.method().clone();
     let uri = request.uri().clone();
     let refused = match (parse_target(uri.path(), uri.query()), &method) {
@@ -141,7 +141,8 @@ fn rpc(
     }
     let session = session(peer, service, repo, headers, Mode::Request);
     let ratio = hall.gate.config().limits.inflate_ratio;
-    let input: Input = match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
+    let input: Input = match headers.get(header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes)
+    {
         None | Some(b"identity") => Box::new(body::reader(request.into_body())),
         Some(b"gzip" | b"x-gzip") => {
             Box::new(inflate::Gunzip::new(body::reader(request.into_body()), ratio))
@@ -180,7 +181,7 @@ fn start(
     let evicted = hall.evicting.clone();
     let visit = async move {
         tokio::select! {
-            () = gate.serve(session, input, Box::new(output)) => {}
+            _ = gate.serve(session, input, Box::new(output)) => {}
             () = evicted.cancelled() => {}
         }
     };

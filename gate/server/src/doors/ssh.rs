@@ -1,0 +1,267 @@
+//! ssh: a channel runs one of git's two commands, and nothing else.
+//!
+//! Nobody proves who they are: what can reach the door may use it, as with the other doors. The client checks *our* key.
+
+mod host_key;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use gate_config::RepoName;
+use gate_core::session::{Door, Mode, Session, SessionId};
+use proto::Version;
+use proto::request::parse_command;
+use russh::server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, VerifiedPublicKey};
+use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tracing::{debug, info};
+
+use super::{Guest, Hall};
+
+pub use host_key::{HostKey, HostKeyError};
+
+/// Channels at once on one connection.
+const CHANNELS: usize = 32;
+/// How often a silent client is asked whether it is still there; it may miss three.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Serves the door until the hall closes.
+pub async fn serve(hall: Hall, listener: TcpListener, key: HostKey) {
+    let config = Arc::new(Config {
+        methods: MethodSet::from(&[MethodKind::None, MethodKind::PublicKey][..]),
+        keys: vec![key.into_inner()],
+        inactivity_timeout: None,
+        keepalive_interval: Some(KEEPALIVE),
+        nodelay: true,
+        ..Config::default()
+    });
+    hall.accept(listener, move |hall, guest| welcome(hall, guest, Arc::clone(&config))).await;
+}
+
+async fn welcome(hall: Hall, guest: Guest, config: Arc<Config>) {
+    let Guest { stream, peer, place: _place } = guest;
+    let patience = hall.gate.config().limits.request.duration();
+    let work = Arc::new(Work::default());
+    let visitor =
+        Visitor { hall: hall.clone(), peer, work: Arc::clone(&work), channels: HashMap::new() };
+    let begun = russh::server::run_stream(config, stream, visitor);
+    let running = match tokio::time::timeout(patience, begun).await {
+        Ok(Ok(running)) => running,
+        Ok(Err(error)) => {
+            debug!(peer.addr = %peer, error.chain = %error, "ssh did not begin");
+            return;
+        }
+        Err(_) => {
+            debug!(peer.addr = %peer, "ssh did not begin within limits.request");
+            return;
+        }
+    };
+    let handle = running.handle();
+    tokio::select! {
+        ended = running => if let Err(error) = ended {
+            debug!(peer.addr = %peer, error.chain = %error, "ssh ended");
+        },
+        why = work.idle(&hall, patience) => {
+            // it may be gone already
+            drop(handle.disconnect(Disconnect::ByApplication, why.into(), "en".into()).await);
+        }
+    }
+}
+
+/// How many sessions of a connection are under way.
+#[derive(Debug, Default)]
+struct Work {
+    sessions: AtomicUsize,
+    changed: Notify,
+}
+
+impl Work {
+    /// Waits until the connection has had nothing to do for `patience`, or for a moment once the hall closes.
+    async fn idle(&self, hall: &Hall, patience: Duration) -> &'static str {
+        loop {
+            let changed = self.changed.notified();
+            if self.sessions.load(Ordering::Acquire) > 0 {
+                changed.await;
+                continue;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = hall.closing.cancelled() => return "the gate is closing",
+                () = tokio::time::sleep(patience) => return "no command (limits.request)",
+            }
+        }
+    }
+}
+
+/// Counts as long as it lives.
+struct Working(Arc<Work>);
+
+impl Working {
+    fn begin(work: &Arc<Work>) -> Self {
+        work.sessions.fetch_add(1, Ordering::AcqRel);
+        work.changed.notify_waiters();
+        Self(Arc::clone(work))
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_waiters();
+    }
+}
+
+struct Visitor {
+    hall: Hall,
+    peer: SocketAddr,
+    work: Arc<Work>,
+    /// Channels on which nothing runs yet.
+    channels: HashMap<ChannelId, Waiting>,
+}
+
+struct Waiting {
+    channel: Channel<Msg>,
+    version: Version,
+}
+
+impl Handler for Visitor {
+    type Error = russh::Error;
+
+    async fn auth_none(&mut self, _: &str) -> Result<Auth, Self::Error> {
+        Ok(Auth::Accept)
+    }
+
+    async fn auth_publickey(
+        &mut self,
+        _: &str,
+        _: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(Auth::Accept)
+    }
+
+    async fn channel_open_session(
+        &mut self,
+        channel: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        if self.channels.len() < CHANNELS {
+            self.channels.insert(channel.id(), Waiting { channel, version: Version::default() });
+            reply.accept().await;
+        }
+        Ok(())
+    }
+
+    async fn channel_close(
+        &mut self,
+        id: ChannelId,
+        _: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        self.channels.remove(&id);
+        Ok(())
+    }
+
+    async fn env_request(
+        &mut self,
+        id: ChannelId,
+        name: &str,
+        value: &str,
+        session: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        match self.channels.get_mut(&id) {
+            Some(waiting) if name == "GIT_PROTOCOL" => {
+                waiting.version = Version::from_parameters(value.as_bytes());
+                session.channel_success(id)
+            }
+            _ => session.channel_failure(id),
+        }
+    }
+
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        session: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        let Some(waiting) = self.channels.remove(&id) else { return session.channel_failure(id) };
+        session.channel_success(id)?;
+        let handle = session.handle();
+        match self.understand(command, waiting.version) {
+            Ok(asked) => self.run(asked, waiting.channel, handle),
+            Err(line) => {
+                info!(peer.addr = %self.peer, session.door = "ssh", error.chain = line, "refused");
+                refuse(waiting.channel, handle, line);
+            }
+        }
+        Ok(())
+    }
+
+    async fn shell_request(
+        &mut self,
+        id: ChannelId,
+        session: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        let Some(waiting) = self.channels.remove(&id) else { return session.channel_failure(id) };
+        session.channel_success(id)?;
+        let line = "this is a git gate: it runs git-upload-pack and git-receive-pack, no shell";
+        refuse(waiting.channel, session.handle(), line.to_owned());
+        Ok(())
+    }
+}
+
+impl Visitor {
+    fn understand(&self, command: &[u8], version: Version) -> Result<Session, String> {
+        let (service, path) = parse_command(command).map_err(|error| error.to_string())?;
+        let repo = RepoName::from_request(&path).map_err(|error| error.to_string())?;
+        Ok(Session {
+            id: SessionId::next(),
+            door: Door::Ssh,
+            peer: self.peer.to_string(),
+            service,
+            repo,
+            version,
+            mode: Mode::Stateful,
+        })
+    }
+
+    fn run(&self, asked: Session, channel: Channel<Msg>, handle: Handle) {
+        let (gate, evicted) = (Arc::clone(&self.hall.gate), self.hall.evicting.clone());
+        let working = Working::begin(&self.work);
+        let id = channel.id();
+        self.hall.guests.spawn(async move {
+            let _working = working;
+            let (input, output) = tokio::io::split(channel.into_stream());
+            let served = tokio::select! {
+                served = gate.serve(asked, Box::new(input), Box::new(output)) => served,
+                () = evicted.cancelled() => false,
+            };
+            end(&handle, id, u32::from(!served)).await;
+        });
+    }
+}
+
+/// Tells a person why, where ssh shows it: on stderr.
+fn refuse(channel: Channel<Msg>, handle: Handle, line: String) {
+    let id = channel.id();
+    let text = format!("{line}\n");
+    tokio::spawn(async move {
+        drop(channel.extended_data_bytes(1, text).await);
+        end(&handle, id, 1).await;
+    });
+}
+
+/// Ends a channel as a command does; if the client is gone already, there is nobody to tell.
+async fn end(handle: &Handle, id: ChannelId, status: u32) {
+    let told = async {
+        handle.exit_status_request(id, status).await?;
+        handle.eof(id).await?;
+        handle.close(id).await
+    };
+    if told.await.is_err() {
+        debug!("the ssh client went away");
+    }
+}
