@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use gate_config::{Config, ListenAddr};
-use gate_core::Gate;
+use gate_core::{Gate, scan};
 use gate_store::DataLock;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -107,4 +108,51 @@ impl App {
         }
         info!("closed");
     }
+}
+
+/// How this config scans pushes.
+///
+/// # Errors
+/// No gitleaks is to be found, or an allowed fingerprint can't be read.
+pub fn scanner(config: &Config) -> Result<scan::Options, anyhow::Error> {
+    let program = std::env::current_exe().context("find the gate's own binary")?;
+    let limits = &config.limits;
+    let cores = std::thread::available_parallelism().map_or(2, Into::into);
+    Ok(scan::Options {
+        gitleaks: gitleaks(config.scan.gitleaks.as_deref(), &program)?,
+        rules: config.scan.rules.clone(),
+        allowed: scan::Allowed::parse(&config.scan.allow)?,
+        scanners: config.scan.scanners.map_or(cores, Into::into),
+        deadline: limits.scan.duration(),
+        queue: limits.scan_queue.duration(),
+        scratch: None,
+        patch_source: program,
+        unpack: scan::UnpackLimits::default(),
+    })
+}
+
+/// The configured binary, else the one beside ours, else the first on PATH.
+fn gitleaks(configured: Option<&Path>, program: &Path) -> Result<PathBuf, anyhow::Error> {
+    if let Some(file) = configured {
+        return Ok(file.to_owned());
+    }
+    let beside = program.with_file_name("gitleaks");
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&search).map(|dir| dir.join("gitleaks"));
+    std::iter::once(beside)
+        .chain(on_path)
+        .find(|file| file.is_file())
+        .context("no gitleaks beside git-gate or on PATH: name it by [scan] gitleaks")
+}
+
+/// An error and all that caused it, on one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        next = error.source();
+    }
+    line
 }

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use gate_core::scan;
 use git_gate::app::App;
+use git_gate::check::Report;
 use git_gate::cli::{Cli, Command, Source};
 use git_gate::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,9 +14,14 @@ use tracing::{error, info};
 
 /// sysexits(3)
 const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 
 fn main() -> ExitCode {
+    let argv: Vec<_> = std::env::args_os().collect();
+    if scan::is_patch_source(&argv) {
+        return scan::patch_source_main(&argv);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refused) => {
@@ -29,7 +36,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Version => say(&format!("git-gate {}", env!("CARGO_PKG_VERSION"))),
         Command::Serve(serve) => run(serve_until_told(serve.source)),
-        Command::Check { .. } => failed(USAGE, &anyhow::anyhow!("check is not there yet")),
+        Command::Check { source, json } => run(check(source, json)),
     }
 }
 
@@ -71,6 +78,23 @@ async fn serve_until_told(source: Source) -> ExitCode {
     }
     app.drain(told(&mut term, &mut int)).await;
     ExitCode::SUCCESS
+}
+
+async fn check(source: Source, json: bool) -> ExitCode {
+    let config = match source.load() {
+        Ok(config) => config,
+        Err(error) => return failed(USAGE, &error),
+    };
+    let report = Report::of(&config).await;
+    let text = match json {
+        true => serde_json::to_string(&report).unwrap_or_default(),
+        false => report.lines().trim_end().to_owned(),
+    };
+    match say(&text) {
+        code if report.is_good() => code,
+        _ if report.is_unreachable() => UNAVAILABLE.into(),
+        _ => USAGE.into(),
+    }
 }
 
 async fn told(term: &mut Signal, int: &mut Signal) {

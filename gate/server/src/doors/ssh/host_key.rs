@@ -29,7 +29,7 @@ impl HostKey {
     /// # Errors
     /// What lies there is no key, or the folder can't be written.
     pub fn load_or_make(data: &Path) -> Result<Self, HostKeyError> {
-        let file = data.join("ssh_host_ed25519_key");
+        let file = data.join(".ssh_host_ed25519_key");
         match fs::read(&file) {
             Ok(text) => Ok(Self(PrivateKey::from_openssh(text)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(&file),
