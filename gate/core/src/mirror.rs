@@ -7,6 +7,7 @@ mod error;
 mod flight;
 mod intake;
 mod listing;
+mod probe;
 mod tidy;
 mod update;
 
@@ -28,6 +29,7 @@ use crate::blocking::Pool;
 use crate::dial::{self, Dial};
 
 pub use error::RefreshError;
+pub use probe::{Probe, probe};
 
 /// What every mirror needs from outside.
 #[derive(Clone, Debug)]
