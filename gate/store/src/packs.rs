@@ -7,6 +7,7 @@ mod error;
 mod inflate;
 mod order;
 mod pack;
+mod range;
 mod reader;
 
 use proto::{ObjectFormat, ObjectId};
@@ -19,6 +20,7 @@ pub use error::{OpenPackError, ReadError};
 pub(crate) use inflate::Inflater;
 pub use order::PackOrder;
 pub use pack::Pack;
+pub(crate) use range::{LARGE_PACK, PackRange};
 pub use reader::{MAX_OBJECT_SIZE, READER_CACHE, Reader};
 
 /// Length of `PACK`, version and object count before the first entry.

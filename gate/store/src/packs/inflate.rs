@@ -1,6 +1,7 @@
 //! Inflating one zlib stream whose size is known beforehand.
 
 use flate2::{Decompress, FlushDecompress, Status};
+use std::io::BufRead;
 
 /// The most that deflate can make of one byte; a higher ratio is a lie in a header.
 const MAX_RATIO: u64 = 1032;
@@ -32,6 +33,25 @@ impl Inflater {
         }
     }
 
+    /// Like [`inflate`](Self::inflate), from a source that is read piece by piece.
+    pub(crate) fn inflate_long(
+        &mut self,
+        deflated: &mut impl BufRead,
+        size: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
+        out.clear();
+        let len = usize::try_from(size).unwrap_or(usize::MAX);
+        out.try_reserve_exact(len).map_err(|_| "the declared size does not fit memory")?;
+        let done = self.stream(deflated, size, |piece| {
+            out.extend_from_slice(piece);
+            Ok::<_, std::convert::Infallible>(())
+        })?;
+        match done {
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// The first bytes of the stream, as many as `out` takes or the stream has.
     pub(crate) fn peek(&mut self, deflated: &[u8], out: &mut [u8]) -> Result<usize, &'static str> {
         self.0.reset(true);
@@ -41,24 +61,27 @@ impl Inflater {
         }
     }
 
-    /// Inflates the stream piece by piece through a small buffer.
+    /// Inflates a stream of `size` bytes piece by piece through a small buffer.
+    ///
+    /// The outer error is the stream's or its source's, the inner one the sink's.
     pub(crate) fn stream<E>(
         &mut self,
-        deflated: &[u8],
+        deflated: &mut impl BufRead,
         size: u64,
         mut sink: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<Result<(), E>, &'static str> {
-        plausible(size, deflated.len())?;
         self.0.reset(true);
-        let mut piece = vec![0; PIECE.min(size as usize + 1)];
+        let mut piece = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE) + 1)];
         loop {
             let (before_in, before_out) = (self.0.total_in(), self.0.total_out());
+            let input = deflated.fill_buf().map_err(|_| "the pack cannot be read")?;
             let status = self
                 .0
-                .decompress(&deflated[before_in as usize..], &mut piece, FlushDecompress::None)
+                .decompress(input, &mut piece, FlushDecompress::None)
                 .map_err(|_| "the zlib stream is damaged")?;
-            let made = self.0.total_out() - before_out;
-            if self.0.total_out() > size || (made == 0 && status != Status::StreamEnd) {
+            let (taken, made) = (self.0.total_in() - before_in, self.0.total_out() - before_out);
+            deflated.consume(taken as usize);
+            if self.0.total_out() > size {
                 return Err(SIZE);
             }
             if let Err(error) = sink(&piece[..made as usize]) {
@@ -66,6 +89,9 @@ impl Inflater {
             }
             if status == Status::StreamEnd {
                 return if self.0.total_out() == size { Ok(Ok(())) } else { Err(SIZE) };
+            }
+            if made == 0 && taken == 0 {
+                return Err(SIZE);
             }
         }
     }

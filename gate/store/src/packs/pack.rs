@@ -1,12 +1,16 @@
 //! One pack and its index, mapped into memory.
 
 use proto::{ObjectFormat, ObjectId};
+use std::fs::File;
+use std::io::BufRead;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::EntryHeader;
 use super::order::PackOrder;
+use super::range::{FileRange, LARGE_PACK, PackRange};
 use super::{Entry, OpenPackError, ReadError};
 use crate::ids;
 
@@ -17,6 +21,8 @@ pub struct Pack {
     format: ObjectFormat,
     uid: u64,
     order: OnceLock<PackOrder>,
+    /// Open only if the pack is large.
+    file: Option<File>,
 }
 
 impl Pack {
@@ -34,8 +40,13 @@ impl Pack {
         if data.num_objects() != index.num_objects() {
             return Err(fail(&idx)("the index counts other objects than the pack".into()));
         }
+        let file = if data.data_len() as u64 >= LARGE_PACK {
+            Some(File::open(pack).map_err(|e| fail(pack)(e.into()))?)
+        } else {
+            None
+        };
         let uid = NEXT.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { data, index, format, uid, order: OnceLock::new() })
+        Ok(Self { data, index, format, uid, order: OnceLock::new(), file })
     }
 
     /// Where the pack was opened; after a consolidation nothing may lie there any more.
@@ -59,6 +70,26 @@ impl Pack {
     /// The whole file, header and trailer included.
     pub fn bytes(&self) -> &[u8] {
         self.data.entry_slice(0..self.data.data_len() as u64).unwrap_or_default()
+    }
+
+    /// The bytes from `range.start` to `range.end`, for reading at length: those of a large pack come through a buffer
+    /// and not through the mapping, so that they do not count as this process's memory. Nothing lies past the end.
+    pub fn range(&self, range: Range<u64>) -> impl BufRead {
+        self.stretch(range)
+    }
+
+    pub(crate) fn stretch(&self, range: Range<u64>) -> PackRange<'_> {
+        let end = range.end.min(self.data.data_len() as u64);
+        let range = range.start.min(end)..end;
+        match &self.file {
+            Some(file) => PackRange::File(FileRange::new(file, range)),
+            None => PackRange::Mapped(self.data.entry_slice(range).unwrap_or_default()),
+        }
+    }
+
+    /// Whether an entry of that inflated size is better read by [`range`](Self::range) than from the mapping.
+    pub(crate) fn is_long(&self, size: u64) -> bool {
+        self.file.is_some() && size >= LONG_ENTRY
     }
 
     /// Where the last entry ends and the trailer begins.
@@ -149,6 +180,9 @@ impl Pack {
         Ok(Entry { offset, kind: header.kind, size: header.size, deflated: &bytes[header.len..] })
     }
 }
+
+/// Entries of large packs from this inflated size on are not read from the mapping, in bytes.
+const LONG_ENTRY: u64 = 32 * 1024;
 
 impl std::fmt::Debug for Pack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -107,10 +107,11 @@ impl Reader {
         let at = self.packs.locate(id).ok_or(ReadError::Missing { id: *id })?;
         let pack = Arc::clone(self.packs.pack(at));
         let offset = pack.offset_at(at.position);
-        let (header, deflated) = pack.header_at(offset)?;
+        let (header, _) = pack.header_at(offset)?;
         if let EntryKind::Whole(kind) = header.kind {
+            let mut deflated = pack.stretch(offset + header.len as u64..pack.end());
             self.inflater
-                .stream(deflated, header.size, |piece| out.write_all(piece))
+                .stream(&mut deflated, header.size, |piece| out.write_all(piece))
                 .map_err(|what| pack.corrupt(offset, what))?
                 .map_err(ReadError::Write)?;
             return Ok((kind, header.size));
@@ -171,9 +172,13 @@ impl Reader {
             let (header, deflated) = pack.header_at(at)?;
             if let EntryKind::Whole(kind) = header.kind {
                 let mut bytes = Vec::new();
-                self.inflater
-                    .inflate(deflated, header.size, &mut bytes)
-                    .map_err(|what| pack.corrupt(at, what))?;
+                if pack.is_long(header.size) {
+                    let mut deflated = pack.stretch(at + header.len as u64..pack.end());
+                    self.inflater.inflate_long(&mut deflated, header.size, &mut bytes)
+                } else {
+                    self.inflater.inflate(deflated, header.size, &mut bytes)
+                }
+                .map_err(|what| pack.corrupt(at, what))?;
                 let bytes = Arc::new(bytes);
                 // A commit is nobody's base, nearly always.
                 if kind != Kind::Commit || !self.chain.is_empty() {

@@ -1,6 +1,7 @@
 //! A pack from its first byte to a readable pack with an index.
 
 use proto::{ObjectFormat, ObjectId};
+use std::fs::File;
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::receive::{Received, receive};
 use super::resolve::{Resolved, Shared, Worker};
 use super::{Check, IndexError, IndexLimits, IndexProgress, thin};
 use crate::fsck::Fsck;
+use crate::packs::LARGE_PACK;
 use crate::{Interrupt, Kind, Pack, PackSet, files, ids};
 
 /// A pack that is in.
@@ -59,7 +61,7 @@ impl Indexing<'_> {
         if received.entries.offsets.is_empty() {
             return Ok((None, bytes));
         }
-        let (resolved, used) = self.resolve(&mut received, &path, progress)?;
+        let (resolved, used) = self.resolve(&mut received, &path, &file, progress)?;
         for (number, id, kind) in resolved {
             received.entries.ids[number as usize] = Some(id);
             received.entries.kinds[number as usize] = Some(kind);
@@ -83,6 +85,7 @@ impl Indexing<'_> {
         &self,
         received: &mut Received,
         path: &Path,
+        file: &File,
         progress: &mut dyn FnMut(IndexProgress),
     ) -> Result<(Vec<Resolved>, Vec<ObjectId>), IndexError> {
         let deltas = received.ofs_deltas.len() + received.ref_deltas.len();
@@ -105,6 +108,7 @@ impl Indexing<'_> {
             limits: self.limits,
             interrupt: self.interrupt,
             data: data.entry_slice(0..received.end).unwrap_or_default(),
+            file: (received.end >= LARGE_PACK).then_some(file),
             received,
             claimed: received.ref_deltas.iter().map(|_| AtomicBool::new(false)).collect(),
             inflated: AtomicU64::new(received.inflated),

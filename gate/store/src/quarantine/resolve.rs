@@ -1,14 +1,16 @@
 //! The second pass: make objects of deltas, base by base, and name them.
 
 use proto::{ObjectFormat, ObjectId};
+use std::fs::File;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::receive::Received;
 use super::{IndexError, IndexLimits};
 use crate::fsck::Fsck;
-use crate::packs::{DeltaSizes, EntryHeader, Inflater, apply};
-use crate::{EntryKind, Interrupt, Kind, ObjectHasher};
+use crate::packs::{DeltaSizes, EntryHeader, Inflater, PackRange, apply};
+use crate::{Interrupt, Kind, ObjectHasher};
 
 /// What all workers look at.
 pub(super) struct Shared<'a> {
@@ -17,6 +19,8 @@ pub(super) struct Shared<'a> {
     pub(super) interrupt: &'a Interrupt,
     /// The pack as far as it was received, without its trailer.
     pub(super) data: &'a [u8],
+    /// Set for a large pack, which is not read from the mapping: that would count as memory.
+    pub(super) file: Option<&'a File>,
     pub(super) received: &'a Received,
     /// Which of the `ref_deltas` has found its base; a base may be in the pack twice.
     pub(super) claimed: Vec<AtomicBool>,
@@ -49,6 +53,9 @@ struct Frame {
     refs: Range<usize>,
 }
 
+/// The longest header of an entry: ten bytes of size and an id.
+const MAX_ENTRY_HEADER: usize = 42;
+
 /// What one worker holds of bases before it drops those that are farthest away, in bytes.
 const HELD: usize = 32 << 20;
 
@@ -70,12 +77,36 @@ impl<'a> Shared<'a> {
         (offset.map_or(0..0, equal), start..start + len)
     }
 
-    fn entry(&self, number: u32) -> Result<(EntryHeader, &'a [u8]), IndexError> {
-        let offset = self.received.entries.offsets[number as usize];
-        let bytes = self.data.get(offset as usize..).unwrap_or_default();
-        let header = EntryHeader::from_slice(offset, self.format, bytes)
-            .map_err(|what| IndexError::Malformed { offset, what })?;
-        Ok((header, &bytes[header.len..]))
+    /// Where an entry begins and ends.
+    fn span(&self, number: u32) -> Range<u64> {
+        let offsets = &self.received.entries.offsets;
+        let next = offsets.get(number as usize + 1).copied();
+        offsets[number as usize]..next.unwrap_or(self.received.end)
+    }
+
+    /// Inflates what an entry holds: the object, or the delta's instructions.
+    fn inflate(
+        &self,
+        inflater: &mut Inflater,
+        number: u32,
+        out: &mut Vec<u8>,
+    ) -> Result<(), IndexError> {
+        let span = self.span(number);
+        let malformed = |what| IndexError::Malformed { offset: span.start, what };
+        let parse = |bytes| EntryHeader::from_slice(span.start, self.format, bytes);
+        let Some(file) = self.file else {
+            let bytes = self.data.get(span.start as usize..span.end as usize).unwrap_or_default();
+            let header = parse(bytes).map_err(malformed)?;
+            let deflated = &bytes[header.len..];
+            return inflater.inflate(deflated, header.size, out).map_err(malformed);
+        };
+        let mut head = [0; MAX_ENTRY_HEADER];
+        let len = head.len().min((span.end - span.start) as usize);
+        let read = file.read_exact_at(&mut head[..len], span.start);
+        read.map_err(|_| malformed("the pack cannot be read"))?;
+        let header = parse(&head[..len]).map_err(malformed)?;
+        let mut deflated = PackRange::of_file(file, span.start + header.len as u64..span.end);
+        inflater.inflate_long(&mut deflated, header.size, out).map_err(malformed)
     }
 
     fn malformed(&self, number: u32, what: &'static str) -> IndexError {
@@ -190,11 +221,8 @@ impl<'a> Worker<'a> {
         }
         if from.is_none() {
             let number = self.path[0].entry.expect("an external base is never dropped");
-            let (header, deflated) = self.shared.entry(number)?;
             let mut bytes = Vec::new();
-            self.inflater
-                .inflate(deflated, header.size, &mut bytes)
-                .map_err(|what| self.shared.malformed(number, what))?;
+            self.shared.inflate(&mut self.inflater, number, &mut bytes)?;
             self.held += bytes.len();
             self.path[0].bytes = Some(bytes);
         }
@@ -213,11 +241,7 @@ impl<'a> Worker<'a> {
     }
 
     fn inflate_delta(&mut self, number: u32) -> Result<(), IndexError> {
-        let (header, deflated) = self.shared.entry(number)?;
-        debug_assert!(!matches!(header.kind, EntryKind::Whole(_)), "only deltas have a base");
-        self.inflater
-            .inflate(deflated, header.size, &mut self.delta)
-            .map_err(|what| self.shared.malformed(number, what))
+        self.shared.inflate(&mut self.inflater, number, &mut self.delta)
     }
 
     /// The sizes that the delta at hand declares.

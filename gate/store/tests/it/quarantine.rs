@@ -445,3 +445,37 @@ fn a_quarantine_vanishes_when_it_is_dropped() {
     packs.read(&repo.id("main"), &mut bytes).expect("who holds it still reads it");
     assert!(!gate.store.snapshot().packs().contains(&repo.id("main")));
 }
+
+#[test]
+fn a_large_pack_is_taken_and_read_like_a_small_one() {
+    let repo = Repo::init(ObjectFormat::Sha1).with_history(5);
+    // Bytes that do not deflate: a multiplicative generator's.
+    let mut state = 1_u64;
+    let mut noise = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    let mut big: Vec<u8> = (0..34 << 20).map(|_| noise()).collect();
+    repo.write("big", &big);
+    repo.commit("big");
+    big[17 << 20] ^= 1;
+    repo.write("big", &big);
+    repo.commit("a little different");
+    let pack = repo.pack(&["--delta-base-offset"], "main\n");
+    assert!(pack.len() < 40 << 20, "git made a delta");
+    let limits = IndexLimits { pack_bytes: 64 << 20, object_bytes: 64 << 20, ..LIMITS };
+    let gate = Gate::empty(ObjectFormat::Sha1);
+    let (quarantine, _) = gate.index(&mut &pack[..], &limits, Check::Push).expect("good");
+    assert_holds(&quarantine, &repo.objects(&["--all"]));
+    for name in ["main:big", "main~1:big"] {
+        let mut streamed = Vec::new();
+        let mut reader = quarantine.packs().reader();
+        let id = repo.id(name);
+        reader.read_to(&id, &mut streamed).expect("streams");
+        assert_eq!(hash_object(ObjectFormat::Sha1, Kind::Blob, &streamed), Ok(id));
+    }
+    let incoming = &quarantine.packs().packs()[0];
+    let mut bytes = Vec::new();
+    incoming.range(5..u64::MAX).read_to_end(&mut bytes).expect("read");
+    assert_eq!(bytes, pack[5..]);
+}
