@@ -3,6 +3,7 @@
 mod answer;
 mod asked;
 mod choose;
+mod generate;
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
 //! Which way of answering costs least.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use hashbrown::HashSet;
@@ -8,16 +7,15 @@ use proto::ObjectId;
 
 use super::answer::Answer;
 use super::asked::Asked;
+use super::generate::Generate;
 use crate::count::Counted;
-use crate::kept::{Certificate, Job, Key, Known, start};
+use crate::kept::{Certificate, Key, Known, MAX_RECIPE_TAIL, start};
 use crate::object_set::ObjectSet;
 use crate::walk::{Commits, reaches_all};
-use crate::write::{Listing, Source, write_pack};
-use crate::{Interrupt, Kind, Location, Progress, Snapshot, WalkError, WriteError, Written};
+use crate::{Interrupt, Kind, Location, Progress, Snapshot, WalkError, WriteError};
 
-/// A pack of fewer bytes is made anew each time, and so is one of few objects unless they are large.
+/// In a store of fewer bytes, packs are made anew each time.
 const MIN_KEPT_BYTES: u64 = 256 << 10;
-const MIN_KEPT_OBJECTS: u64 = 2000;
 
 /// A kept pack serves as the base of an answer while the tail has at most this part of its objects.
 const MAX_TAIL: u64 = 4;
@@ -41,8 +39,12 @@ pub(super) fn choose(
         Some(Known::Flight(follower)) => return Ok(Answer::Follow(follower)),
         None => {}
     }
-    if asked.is_whole_history(snapshot) && asked.dialect.ofs_delta {
-        if let Some(answer) = whole_store(snapshot, asked, &mut commits, key, interrupt)? {
+    let is_closure = asked.is_whole_history(snapshot);
+    let mut everything = false;
+    if is_closure && asked.dialect.ofs_delta {
+        everything = wants_everything(snapshot, asked, &mut commits, interrupt)?;
+        let simple = if everything { whole_store(snapshot, key) } else { None };
+        if let Some(answer) = simple {
             return Ok(answer);
         }
         if let Some(answer) = base_and_tail(snapshot, asked, &mut commits, key, interrupt)? {
@@ -50,31 +52,37 @@ pub(super) fn choose(
         }
     }
     // A part of a history is seldom asked for twice: the second time tells that it is.
-    let is_closure = asked.is_whole_history(snapshot);
     if size > kept.limit() || (!is_closure && !kept.was_asked(&key)) {
         return Ok(Answer::made(asked.count(snapshot, interrupt, progress)?));
     }
-    let generate = Generate { snapshot: Arc::clone(snapshot), asked: Arc::clone(asked) };
+    let generate =
+        Generate { snapshot: Arc::clone(snapshot), asked: Arc::clone(asked), everything };
     Ok(Answer::Follow(start(kept, key, generate)))
 }
 
-/// All the store holds, if that is what the wants reach: its largest pack as it lies, and what only others hold.
-fn whole_store(
+/// Whether the answer is all the store holds.
+fn wants_everything(
     snapshot: &Snapshot,
     asked: &Asked,
     commits: &mut Commits,
-    key: Key,
     interrupt: &Interrupt,
-) -> Result<Option<Answer>, WriteError> {
-    let packs = snapshot.packs();
-    let largest = (0_u32..).zip(packs.packs()).max_by_key(|(_, pack)| pack.len());
-    let Some((number, base)) = largest.filter(|_| snapshot.is_exact()) else { return Ok(None) };
+) -> Result<bool, WalkError> {
     let targets = snapshot.targets().iter().copied().chain(snapshot.head_target());
-    if !covers(commits, asked, targets, interrupt)? {
-        return Ok(None);
+    Ok(snapshot.is_exact() && covers(commits, asked, targets, interrupt)?)
+}
+
+/// The store's largest pack as it lies and what only others hold, unless that is much: then a pack that is made once
+/// serves better.
+fn whole_store(snapshot: &Snapshot, key: Key) -> Option<Answer> {
+    let packs = snapshot.packs();
+    let (number, base) = (0_u32..).zip(packs.packs()).max_by_key(|(_, pack)| pack.len())?;
+    let others = || (0..).zip(packs.packs()).filter(|(other, _)| *other != number);
+    let size: usize = others().map(|(_, pack)| pack.bytes().len()).sum();
+    if size > MAX_RECIPE_TAIL {
+        return None;
     }
     let mut send = ObjectSet::new(packs);
-    for (other, pack) in (0..).zip(packs.packs()).filter(|(other, _)| *other != number) {
+    for (other, pack) in others() {
         for position in 0..pack.len() {
             let id = pack.id_at(position);
             let at = Location { pack: other, position };
@@ -84,10 +92,10 @@ fn whole_store(
         }
     }
     if send.len() == 0 {
-        return Ok(Some(Answer::Pack(Arc::clone(base))));
+        return Some(Answer::Pack(Arc::clone(base)));
     }
-    let counted = Counted::of(packs, send);
-    Ok(Some(Answer::Made { counted: Arc::new(counted), base: Some((Arc::clone(base), key)) }))
+    let counted = Arc::new(Counted::of(packs, send));
+    Some(Answer::Made { counted, base: Some((Arc::clone(base), key)) })
 }
 
 /// A kept pack of which everything is wanted, and what is new since.
@@ -144,51 +152,4 @@ fn covers(
         }
     }
     reaches_all(commits, from, targets, interrupt)
-}
-
-/// Makes the pack for all who ask the same.
-struct Generate {
-    snapshot: Arc<Snapshot>,
-    asked: Arc<Asked>,
-}
-
-impl Job for Generate {
-    fn count(
-        &self,
-        interrupt: &Interrupt,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Counted, WriteError> {
-        self.asked.count(&self.snapshot, interrupt, progress)
-    }
-
-    fn is_worth_keeping(&self, counted: &Counted) -> bool {
-        let packs = self.snapshot.packs();
-        let size = |at: Location| {
-            let pack = packs.pack(at);
-            pack.entry(pack.offset_at(at.position)).map_or(0, |entry| entry.deflated.len() as u64)
-        };
-        counted.send.len() >= MIN_KEPT_OBJECTS
-            || counted.send.iter().map(size).sum::<u64>() >= MIN_KEPT_BYTES
-    }
-
-    fn write(
-        &self,
-        counted: &Counted,
-        out: &mut dyn Write,
-        listing: &mut Listing,
-        interrupt: &Interrupt,
-        progress: &mut dyn FnMut(Progress),
-    ) -> Result<Written, WriteError> {
-        let (packs, dialect) = (self.snapshot.packs(), self.asked.dialect);
-        let source = Source { packs, counted, base: None, dialect };
-        write_pack(source, out, Some(listing), interrupt, progress)
-    }
-
-    fn certificate(&self, counted: &Counted) -> Certificate {
-        Certificate {
-            is_closure: self.asked.is_whole_history(&self.snapshot) && self.asked.dialect.ofs_delta,
-            tips: self.asked.wants.iter().chain(&counted.tags).copied().collect(),
-            cuts: self.asked.boundary.clone(),
-        }
-    }
 }

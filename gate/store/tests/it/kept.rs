@@ -14,10 +14,8 @@ use crate::support::{FORMATS, Repo};
 /// A history whose packs are large enough to be kept.
 fn large(format: ObjectFormat) -> Repo {
     let repo = Repo::init(format).with_history(60);
-    let mut dice = Dice::new(5);
-    let noise: Vec<u8> = (0..400_000).map(|_| dice.below(256) as u8).collect();
     repo.git(&["checkout", "-q", "--orphan", "noise"]);
-    repo.write("noise.bin", noise);
+    repo.write("noise.bin", noise(5, 400_000));
     let root = repo.commit("noise");
     repo.git(&["checkout", "-q", "main"]);
     // main grows on from a merge of both, so that every later commit holds the noise.
@@ -29,6 +27,12 @@ fn large(format: ObjectFormat) -> Repo {
     }
     repo.git(&["tag", "-a", "-m", "t", "v1", "HEAD~3"]);
     repo
+}
+
+/// Bytes that do not deflate.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut dice = Dice::new(seed);
+    (0..len).map(|_| dice.below(256) as u8).collect()
 }
 
 fn wants(ids: &[ObjectId]) -> PackRequest {
@@ -263,4 +267,28 @@ fn what_the_origin_forced_away_is_not_sent() {
             !client.objects().contains(&hash_object(format, Kind::Blob, b"lost").expect("an id"))
         );
     }
+}
+
+#[test]
+fn much_that_came_later_is_joined_once() {
+    let format = ObjectFormat::Sha1;
+    let repo = large(format);
+    let gate = exact(&repo);
+    repo.write("more.bin", noise(6, 1_200_000));
+    repo.commit("more");
+    gate.refresh(&repo).expect("refreshed");
+    let first = pack(&gate.store.snapshot(), everything(&gate));
+    while gate.store.kept().packs == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(pack(&gate.store.snapshot(), everything(&gate)), first);
+    repo.write("a/long.txt", "later");
+    repo.commit("later");
+    gate.refresh(&repo).expect("refreshed");
+    let second = pack(&gate.store.snapshot(), everything(&gate));
+    assert_eq!(second[12..first.len() - 20], first[12..first.len() - 20]);
+    let client = Client::new(format);
+    client.take(&second);
+    assert_eq!(client.objects(), repo.objects(&["--all"]).into_iter().collect());
+    assert_eq!(gate.store.kept().packs, 1);
 }
