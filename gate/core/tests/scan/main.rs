@@ -3,9 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail as the test itself does")]
 
 mod content;
+
+mod corpus;
+mod figures;
 mod known;
 mod messages;
 mod names;
+mod pushes;
+mod repo;
 mod support;
 mod switches;
 mod trouble;
