@@ -8,7 +8,7 @@ mod listing;
 mod offsets;
 mod sink;
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use hashbrown::HashSet;
@@ -53,6 +53,8 @@ pub enum WriteError {
     Walk(#[from] crate::WalkError),
     #[error("write the pack")]
     Write(#[source] io::Error),
+    #[error("read a pack")]
+    Pack(#[source] io::Error),
     #[error("a pack holds at most 4294967295 objects, not {0}")]
     TooMany(u64),
     #[error(transparent)]
@@ -80,6 +82,12 @@ pub(crate) struct Source<'a> {
 
 /// Bytes copied between two looks at the interrupt.
 const PIECE: usize = 1 << 18;
+
+/// The bytes at hand, no more than can be written between two looks at the interrupt; `None` at the end.
+pub(crate) fn next_piece(from: &mut impl BufRead) -> io::Result<Option<&[u8]>> {
+    let piece = from.fill_buf()?;
+    Ok((!piece.is_empty()).then(|| &piece[..piece.len().min(PIECE)]))
+}
 
 /// Writes one pack, trailer included. Memory does not grow with the pack.
 pub(crate) fn write_pack(
@@ -136,11 +144,13 @@ impl Writer<'_> {
     }
 
     fn copy_base(&mut self, base: &Pack) -> Result<(), WriteError> {
-        let body = &base.bytes()[crate::PACK_HEADER_LEN as usize..base.end() as usize];
-        for piece in body.chunks(PIECE) {
+        let mut body = base.stretch(crate::PACK_HEADER_LEN..base.end());
+        while let Some(piece) = next_piece(&mut body).map_err(WriteError::Pack)? {
             self.interrupt.check()?;
             self.sink.write(piece)?;
-            self.written = u64::from(base.len()) * self.sink.at() / base.end();
+            let len = piece.len();
+            body.consume(len);
+            self.written = u64::from(base.len()) * self.sink.at() / base.end().max(1);
             self.report();
         }
         self.written = u64::from(base.len());

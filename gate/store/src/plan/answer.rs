@@ -1,16 +1,13 @@
 //! The ways to answer, and how each is written.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::Arc;
 
 use super::asked::Asked;
 use crate::count::Counted;
 use crate::kept::{Follower, Key, MAX_RECIPE_TAIL, Outcome, Recipe};
-use crate::write::{Source, write_pack};
+use crate::write::{Source, next_piece, write_pack};
 use crate::{Interrupt, PACK_HEADER_LEN, Pack, Progress, Snapshot, WriteError, Written};
-
-/// Bytes written between two looks at the interrupt.
-const PIECE: usize = 1 << 18;
 
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -57,17 +54,21 @@ impl Answer {
         };
         match self {
             Self::Pack(pack) => {
-                let total = u64::from(pack.len());
                 let bytes = pack.bytes().len() as u64;
-                let written = Written { objects: total, bytes, checksum: pack.trailer() };
-                stream(&[pack.bytes()], written, out, interrupt, progress)
+                let objects = u64::from(pack.len());
+                let written = Written { objects, bytes, checksum: pack.trailer() };
+                let mut stream = Stream { out, interrupt, progress, written, bytes: 0 };
+                stream.copy(pack.stretch(0..bytes))?;
+                stream.finish()
             }
             Self::Recipe(recipe) => {
                 let Recipe { base, tail, written } = &**recipe;
-                let head =
-                    [b"PACK\0\0\0\x02", &(written.objects as u32).to_be_bytes()[..]].concat();
-                let body = &base.bytes()[PACK_HEADER_LEN as usize..base.end() as usize];
-                stream(&[&head, body, tail], *written, out, interrupt, progress)
+                let count = (written.objects as u32).to_be_bytes();
+                let mut stream = Stream { out, interrupt, progress, written: *written, bytes: 0 };
+                stream.copy(&[b"PACK\0\0\0\x02", &count[..]].concat()[..])?;
+                stream.copy(base.stretch(PACK_HEADER_LEN..base.end()))?;
+                stream.copy(&tail[..])?;
+                stream.finish()
             }
             Self::Follow(follower) => match follower.stream(out, interrupt, progress)? {
                 Outcome::Written(written) => Ok(written),
@@ -99,25 +100,34 @@ impl Answer {
 }
 
 /// Writes what is there already.
-fn stream(
-    parts: &[&[u8]],
+struct Stream<'a> {
+    out: &'a mut dyn Write,
+    interrupt: &'a Interrupt,
+    progress: &'a mut dyn FnMut(Progress),
     written: Written,
-    out: &mut dyn Write,
-    interrupt: &Interrupt,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Written, WriteError> {
-    let total = written.objects;
-    let mut bytes = 0;
-    for piece in parts.iter().flat_map(|part| part.chunks(PIECE)) {
-        interrupt.check()?;
-        out.write_all(piece).map_err(WriteError::Write)?;
-        bytes += piece.len() as u64;
-        let objects =
-            (u128::from(total) * u128::from(bytes) / u128::from(written.bytes.max(1))) as u64;
-        progress(Progress::Writing { objects, total, bytes });
+    bytes: u64,
+}
+
+impl Stream<'_> {
+    fn copy(&mut self, mut from: impl BufRead) -> Result<(), WriteError> {
+        while let Some(piece) = next_piece(&mut from).map_err(WriteError::Pack)? {
+            self.interrupt.check()?;
+            self.out.write_all(piece).map_err(WriteError::Write)?;
+            let len = piece.len();
+            from.consume(len);
+            self.bytes += len as u64;
+            let total = self.written.objects;
+            let done = u128::from(total) * u128::from(self.bytes);
+            let objects = (done / u128::from(self.written.bytes.max(1))) as u64;
+            (self.progress)(Progress::Writing { objects, total, bytes: self.bytes });
+        }
+        Ok(())
     }
-    out.flush().map_err(WriteError::Write)?;
-    Ok(written)
+
+    fn finish(self) -> Result<Written, WriteError> {
+        self.out.flush().map_err(WriteError::Write)?;
+        Ok(self.written)
+    }
 }
 
 /// Leaves out the first bytes.

@@ -1,18 +1,21 @@
 //! The way out of a pack: hashing, joining neighbours into long writes, and the list an index is made of.
 
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::ops::Range;
 use std::sync::Arc;
 
 use proto::{ObjectFormat, ObjectId};
 
-use super::{Listing, PIECE, WriteError};
+use super::{Listing, PIECE, WriteError, next_piece};
 use crate::Pack;
 use crate::checksum::Checksum;
 use crate::packs::Entry;
 
 /// Small writes are gathered up to this many bytes.
 const BUFFER: usize = 64 << 10;
+
+/// A run of so many bytes is read by its pack as it reads long stretches.
+const LONG: u64 = 128 << 10;
 
 pub(super) struct Sink<'a> {
     out: &'a mut dyn Write,
@@ -78,7 +81,18 @@ impl<'a> Sink<'a> {
     /// Writes what was held back by [`copy`](Self::copy).
     pub(super) fn flush_run(&mut self) -> Result<(), WriteError> {
         match self.run.take() {
-            Some((pack, run)) => self.emit(&pack.bytes()[run.start as usize..run.end as usize]),
+            Some((pack, run)) if run.end - run.start < LONG => {
+                self.emit(&pack.bytes()[run.start as usize..run.end as usize])
+            }
+            Some((pack, run)) => {
+                let mut from = pack.stretch(run);
+                while let Some(piece) = next_piece(&mut from).map_err(WriteError::Pack)? {
+                    self.emit(piece)?;
+                    let len = piece.len();
+                    from.consume(len);
+                }
+                Ok(())
+            }
             None => Ok(()),
         }
     }
