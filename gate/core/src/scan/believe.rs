@@ -23,17 +23,15 @@ pub(super) fn believe(
             return Err(ScanError::Blind);
         }
         Err(Stop::Feed(_)) if status.code() != Some(FOUND) => {
-            return Err(died(status, said.trouble));
+            return Err(died(status, words, said.trouble));
         }
         Err(stop) => return Err(ScanError::Objects(stop)),
     };
-    if let (Some(words), Some(_)) = (&said.trouble, status.code()) {
-        return Err(ScanError::Trouble { words: words.clone() });
-    }
-    match status.code() {
-        Some(FOUND) => {}
-        Some(0) => return Err(ScanError::Blind),
-        _ => return Err(died(status, said.trouble)),
+    match (status.code(), said.trouble) {
+        (Some(FOUND), None) => {}
+        (Some(0 | FOUND), Some(words)) => return Err(ScanError::Trouble { words }),
+        (Some(0), None) => return Err(ScanError::Blind),
+        (_, trouble) => return Err(died(status, words, trouble)),
     }
     let report = report.map_err(|error| ScanError::Garbled(error.to_string()))?;
     let scanned = said.scanned.unwrap_or(0);
@@ -49,7 +47,11 @@ pub(super) fn believe(
     Ok((fed, report))
 }
 
-fn died(status: ExitStatus, trouble: Option<String>) -> ScanError {
+fn died(status: ExitStatus, words: &str, trouble: Option<String>) -> ScanError {
+    // Go's words, and those of RE2, which is C++.
+    if ["out of memory", "std::bad_alloc"].iter().any(|sign| words.contains(sign)) {
+        return ScanError::OutOfMemory;
+    }
     ScanError::Died {
         how: child::describe(status),
         words: trouble.unwrap_or_else(|| "it said nothing".to_owned()),

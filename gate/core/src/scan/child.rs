@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
@@ -14,8 +14,13 @@ use super::workplace::Workplace;
 
 /// The exit code asked for when something is found: gitleaks' own, 1, means an error as well.
 pub(super) const FOUND: i32 = 77;
-/// How much of the scanner's own words is kept.
-const LONGEST_WORDS: u64 = 64 * 1024;
+/// What one scanner may take, in bytes of writable memory. It needs 60 MB; a push made of nothing but secrets makes it keep
+/// them all.
+pub(super) const MEMORY: u64 = 1 << 30;
+/// From where on Go's collector works harder to stay below.
+const MEMORY_SOUGHT: &str = "512MiB";
+/// How much of the scanner's own words is kept, from their beginning and from their end.
+const LONGEST_WORDS: usize = 32 * 1024;
 
 /// One scanner at work, with its end of the patch. Dropped, it is killed, and its `git` with it.
 #[derive(Debug)]
@@ -33,6 +38,7 @@ fn create_command(workplace: &Workplace) -> Command {
     command
         .env_clear()
         .env("PATH", workplace.path())
+        .env("GOMEMLIMIT", MEMORY_SOUGHT)
         .current_dir(workplace.empty())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -66,6 +72,8 @@ impl Process {
             .stdout(writer)
             .spawn()?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let limit = Rlimit { current: Some(MEMORY), maximum: Some(MEMORY) };
+        prlimit(group, Resource::Data, limit)?;
         Ok(Self { child, group, patch: Some(patch), report: Some(report) })
     }
 
@@ -101,27 +109,29 @@ pub(super) async fn version(workplace: &Workplace) -> io::Result<String> {
     let mut child = create_command(workplace).arg("version").spawn()?;
     let mut said = Vec::new();
     if let Some(out) = child.stdout.take() {
-        out.take(LONGEST_WORDS).read_to_end(&mut said).await?;
+        out.take(LONGEST_WORDS as u64).read_to_end(&mut said).await?;
     }
     child.wait().await?;
     Ok(String::from_utf8_lossy(&said).trim().to_owned())
 }
 
-/// Reads all, keeps the last.
+/// Reads all, keeps the first and the last: a crash says what it is first, a scan what it counted last.
 async fn hear(from: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
-    let (mut words, mut piece) = (Vec::new(), vec![0; 8192]);
-    if let Some(mut from) = from {
-        loop {
-            let read = from.read(&mut piece).await?;
-            if read == 0 {
-                break;
-            }
-            words.extend_from_slice(&piece[..read]);
-            let over = words.len().saturating_sub(LONGEST_WORDS as usize);
-            words.drain(..over);
+    let (mut first, mut last, mut piece) = (Vec::new(), Vec::new(), vec![0; 8192]);
+    let Some(mut from) = from else { return Ok(String::new()) };
+    loop {
+        let read = from.read(&mut piece).await?;
+        if read == 0 {
+            break;
         }
+        let (head, rest) = piece[..read].split_at(read.min(LONGEST_WORDS - first.len()));
+        first.extend_from_slice(head);
+        last.extend_from_slice(rest);
+        let over = last.len().saturating_sub(LONGEST_WORDS);
+        last.drain(..over);
     }
-    Ok(String::from_utf8_lossy(&words).into_owned())
+    first.append(&mut last);
+    Ok(String::from_utf8_lossy(&first).into_owned())
 }
 
 /// What the log lines of a scan say: `INF scanned ~11 bytes (11 bytes) in 113ms`, `WRN leaks found: 4`.

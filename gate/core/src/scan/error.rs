@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::child::MEMORY;
 use super::item::Stop;
 use super::rules::GITLEAKS_VERSION;
 use super::workplace::WorkplaceError;
@@ -18,6 +19,8 @@ pub enum ScanError {
     Start(#[source] io::Error),
     #[error("the scanner died with {how}: {words}")]
     Died { how: String, words: String },
+    #[error("the scanner needed more than {} MiB of memory, as for a push that is full of secrets", MEMORY >> 20)]
+    OutOfMemory,
     #[error("the scanner had trouble: {words}")]
     Trouble { words: String },
     #[error("the scanner saw {scanned} bytes of the {fed} it was given")]
@@ -46,6 +49,7 @@ impl ScanError {
             Self::Garbled(_) => "the scanner's report can't be read".to_owned(),
             Self::Wait(_) => "the scanner can't be waited for".to_owned(),
             Self::WrongVersion { .. }
+            | Self::OutOfMemory
             | Self::Truncated { .. }
             | Self::Blind
             | Self::TimedOut { .. }

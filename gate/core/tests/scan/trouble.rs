@@ -88,6 +88,17 @@ async fn a_crash_before_and_after_the_patch_is_read() {
 }
 
 #[tokio::test]
+async fn a_scanner_that_runs_out_of_memory() {
+    for words in [
+        "fatal error: runtime: out of memory",
+        "terminate called after throwing an instance of 'std::bad_alloc'",
+    ] {
+        let error = trouble_with(&format!("echo \"{words}\" >&2; seq 100000 >&2; exit 2")).await;
+        assert!(matches!(error, ScanError::OutOfMemory), "{words}: {error:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_scanner_that_finds_nothing_is_blind() {
     for script in ["cat >/dev/null; exit 0", "\"$REAL\" \"$@\"; exit 0"] {
         let error = trouble_with(script).await;
