@@ -52,7 +52,7 @@ fn a_fetch_gets_what_is_new_and_nothing_that_no_want_reaches() {
         let mut dice = Dice::new(3);
         let mut sent = 0;
         let mut least = 0;
-        for round in 0..40 {
+        for round in 0..24 {
             let some = |dice: &mut Dice, n| {
                 (0..=dice.below(n)).map(|_| *dice.pick(&history.commits)).collect()
             };
@@ -138,7 +138,8 @@ fn a_filter_leaves_out_what_git_leaves_out() {
             vec![history.tags[3], tree],
             vec![blob],
         ];
-        for spec in specs {
+        // The hash changes nothing in what a filter means.
+        for spec in specs.iter().skip(if format == FORMATS[0] { 0 } else { 12 }) {
             for wants in &wants {
                 let filter = Some(Filter::parse(spec.as_bytes()).expect("a filter"));
                 let request = PackRequest {
@@ -166,7 +167,7 @@ fn tags_follow_what_they_point_to() {
         let history = random(format, 5, 30);
         let mirror = Mirror::of(&history.repo);
         let snapshot = mirror.snapshot();
-        for tip in &history.commits {
+        for tip in history.commits.iter().step_by(4) {
             let request =
                 PackRequest { wants: vec![*tip], include_tag: true, ..PackRequest::default() };
             let client = Client::new(format);
@@ -209,7 +210,7 @@ fn negotiation_is_ready_when_every_want_has_a_common_ancestor() {
         let snapshot = mirror.snapshot();
         let interrupt = Interrupt::default();
         let mut dice = Dice::new(9);
-        for _ in 0..40 {
+        for _ in 0..25 {
             let wants = [*dice.pick(&history.commits), *dice.pick(&history.commits)];
             let haves = [*dice.pick(&history.commits), *dice.pick(&history.commits)];
             let mut negotiation = Negotiation::new(&snapshot, &wants).expect("wants");

@@ -90,9 +90,9 @@ pub(crate) fn random(format: ObjectFormat, seed: u64, commits: usize) -> History
         .collect();
     made.sort_unstable_by_key(|(mark, _)| *mark);
     // Whatever no branch holds in the end would be lost on the way to the mirror.
-    for (mark, id) in &made {
-        repo.git(&["update-ref", &format!("refs/keep/{mark}"), &id.to_hex()]);
-    }
+    let keep: String =
+        made.iter().map(|(mark, id)| format!("create refs/keep/{mark} {id}\n")).collect();
+    git_bytes(repo.path(), &["update-ref", "--stdin"], keep.as_bytes());
     let tags = ["t0", "t3", "nested", "of-tree"].map(|tag| repo.id(&format!("refs/tags/{tag}")));
     History { repo, commits: made.into_iter().map(|(_, id)| id).collect(), tags: tags.to_vec() }
 }
