@@ -38,8 +38,8 @@ pub struct Connected {
 impl Quarantine {
     /// Proves that everything the tips reach is here or in the snapshot.
     ///
-    /// Parents of the commits in `shallow` are not asked for: an origin names its own boundary here, a push none (the
-    /// snapshot's boundary holds for what is known already). Submodules' commits lie elsewhere and are not followed.
+    /// Parents of the commits in `shallow` are not asked for: an origin names its whole boundary here, a push none (the
+    /// snapshot's boundary holds). What was on the origin's boundary and no longer is must have its parents now. Submodules' commits lie elsewhere and are not followed.
     /// Blobs are found, not read.
     ///
     /// # Errors

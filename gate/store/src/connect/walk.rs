@@ -34,15 +34,18 @@ pub(super) fn walk(
         Check::Push if !snapshot.is_exact() => Some(snapshot.closure(interrupt)?),
         Check::Push | Check::Origin => None,
     };
-    let mut shallow = [shallow, snapshot.shallow()].concat();
-    shallow.sort_unstable();
+    let mut boundary = match check {
+        Check::Push => [shallow, snapshot.shallow()].concat(),
+        Check::Origin => shallow.to_vec(),
+    };
+    boundary.sort_unstable();
     let packs = quarantine.packs();
     let mut walk = Walk {
         quarantine,
         interrupt,
         known_packs: snapshot.packs().packs().len() as u32,
         reached,
-        shallow,
+        boundary,
         keep_commits: check == Check::Push,
         reader: packs.reader(),
         found: Walked {
@@ -57,6 +60,9 @@ pub(super) fn walk(
     for tip in tips {
         walk.need(tip, None, None)?;
     }
+    for commit in snapshot.shallow() {
+        walk.crossed(commit)?;
+    }
     walk.run()?;
     Ok(walk.found)
 }
@@ -68,7 +74,7 @@ struct Walk<'a> {
     known_packs: u32,
     /// What the refs reach, where that is not all that the known packs hold.
     reached: Option<Arc<ObjectSet>>,
-    shallow: Vec<ObjectId>,
+    boundary: Vec<ObjectId>,
     keep_commits: bool,
     reader: Reader,
     found: Walked,
@@ -98,6 +104,18 @@ impl Walk<'_> {
             self.tree(id, &bytes)?;
         }
         Ok(())
+    }
+
+    /// A commit that was the boundary and no longer is: the parents it was known without must be there now.
+    fn crossed(&mut self, id: &ObjectId) -> Result<(), ConnectError> {
+        if self.boundary.binary_search(id).is_ok() || !self.reader.packs().contains(id) {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        self.reader.read_kind(id, Kind::Commit, &mut bytes)?;
+        let commit = parse_commit(&bytes, id.format())
+            .map_err(|source| ConnectError::Object { id: *id, source })?;
+        commit.parents().try_for_each(|parent| self.need(&parent, Some(Kind::Commit), Some(id)))
     }
 
     /// An object must exist and be of a kind; if it is new it will be looked into.
@@ -147,7 +165,7 @@ impl Walk<'_> {
             .map_err(|source| ConnectError::Object { id, source })?;
         self.need(&commit.tree, Some(Kind::Tree), Some(&id))?;
         let mut parents: Vec<_> = commit.parents().collect();
-        if self.shallow.binary_search(&id).is_ok() {
+        if self.boundary.binary_search(&id).is_ok() {
             parents.clear();
         }
         for parent in &parents {

@@ -71,7 +71,9 @@ impl Store {
         if refs.is_empty() && !current.refs().is_empty() && !proven_empty {
             return Err(CommitError::PruneAll);
         }
-        let mut shallow = shallow.to_vec();
+        // A boundary that nothing leads to any more says nothing.
+        let packs = connected.map_or(current.packs(), Connected::packs);
+        let mut shallow: Vec<_> = shallow.iter().copied().filter(|id| packs.contains(id)).collect();
         shallow.sort_unstable();
         shallow.dedup();
         let same = current.refs.has_same_targets(&refs);

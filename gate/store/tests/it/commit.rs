@@ -1,13 +1,13 @@
 //! Changes of a mirror, and what a crash within one leaves.
 
-use gate_store::{CommitError, Interrupt, RefTable, Store};
+use gate_store::{Check, CommitError, IndexLimits, Interrupt, RefTable, Store};
 use proto::{Head, ObjectFormat, ObjectId};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::forge::Forge;
 use crate::gate::{Gate, edit, name, refs_of};
-use crate::support::{FORMATS, Repo, git, git_output};
+use crate::support::{FORMATS, Repo, git, git_bytes, git_output};
 
 #[test]
 fn mirrors_what_the_origin_has_and_prunes_what_it_has_not() {
@@ -247,6 +247,79 @@ fn a_crash_anywhere_leaves_the_old_state_or_the_new_one() {
         assert_eq!((healed.refs(), healed.head()), (after.refs(), after.head()));
         gate.fsck();
     }
+}
+
+#[test]
+fn a_shallow_origin_keeps_its_boundary_and_loses_it_only_with_proof() {
+    let repo = Repo::init(ObjectFormat::Sha1).with_history(9);
+    let url = format!("file://{}", repo.path().display());
+    repo.git(&["clone", "-q", "--bare", "--depth=3", &url, "origin.git"]);
+    let origin = repo.path().join("origin.git");
+    let (tip, old) = (repo.id("main"), repo.id("main~2"));
+    let pack = git_bytes(&origin, &["pack-objects", "-q", "--stdout", "--revs"], b"main\n");
+    let gate = Gate::empty(ObjectFormat::Sha1);
+    let (refs, head) = refs_of(&repo);
+    let connect = |pack: &[u8], shallow: &[ObjectId]| {
+        let (quarantine, _) =
+            gate.index(&mut &pack[..], &IndexLimits::NONE, Check::Origin).expect("a pack");
+        quarantine.connect(&[tip], shallow, Check::Origin, &Interrupt::default())
+    };
+    assert!(connect(&pack, &[]).is_err(), "a boundary must be named");
+    let connected = connect(&pack, &[old]).expect("whole down to the boundary");
+    // One commit of the boundary is not here, and is forgotten.
+    let shallow = [old, repo.id("main~5")];
+    let commit = |connected, shallow: &[ObjectId]| {
+        gate.store.commit_mirror(connected, refs.clone(), head.clone(), shallow, false)
+    };
+    let snapshot = commit(Some(&connected), &shallow).expect("mirrored");
+    assert_eq!(snapshot.shallow(), [old]);
+    assert!(snapshot.is_exact());
+    gate.fsck();
+    assert_eq!(git(&gate.path(), &["rev-list", "--count", "main"]), "3");
+    // The origin deepens by two.
+    let none = Forge::new(ObjectFormat::Sha1).finish();
+    assert!(connect(&none, &[repo.id("main~4")]).is_err(), "the parents did not come");
+    let more = format!("{old}~1\n^{old}~3\n");
+    let boundary = [repo.id("main~4")];
+    let connected = connect(&repo.pack(&[], &more), &boundary).expect("whole");
+    assert_eq!(commit(Some(&connected), &boundary).expect("mirrored").shallow(), boundary);
+    gate.fsck();
+    assert_eq!(git(&gate.path(), &["rev-list", "--count", "main"]), "5");
+    // And in the end it has everything.
+    let connected = connect(&repo.pack(&[], &format!("{}~1\n", boundary[0])), &[]).expect("whole");
+    let snapshot = commit(Some(&connected), &[]).expect("mirrored");
+    assert!(snapshot.shallow().is_empty() && snapshot.is_exact());
+    assert!(!gate.path().join("shallow").exists());
+    gate.fsck();
+}
+
+#[test]
+fn a_push_whose_ground_was_dropped_meanwhile_is_not_committed() {
+    let repo = Repo::init(ObjectFormat::Sha1).with_history(4);
+    repo.git(&["checkout", "-q", "-b", "topic"]);
+    repo.write("topic", "topic");
+    let old = repo.commit("topic");
+    let gate = Gate::mirror(&repo);
+    repo.write("pushed", "pushed");
+    let new = repo.commit("pushed");
+    let connected = gate.pushed(&repo.pack(&[], "topic\n^topic~1\n"), &[new]).expect("whole");
+    // The origin deletes the branch, and the mirror drops what it held.
+    repo.git(&["checkout", "-q", "main"]);
+    repo.git(&["branch", "-q", "-D", "topic"]);
+    gate.refresh(&repo).expect("pruned");
+    gate.store.consolidate(&Interrupt::default()).expect("dropped");
+    let edits =
+        [edit("refs/heads/topic", Some(old), Some(new)), edit("refs/heads/x", None, Some(new))];
+    let before = gate.store.snapshot();
+    if before.packs().contains(&old) {
+        // Small leftovers may stay for a while; then the push still has its ground.
+        gate.store.commit_push(&connected, &edits).expect("committed");
+    } else {
+        let error = gate.store.commit_push(&connected, &edits).expect_err("no ground");
+        assert!(matches!(error, CommitError::Moved));
+        assert_eq!(gate.store.snapshot().refs(), before.refs());
+    }
+    gate.fsck();
 }
 
 /// All files of a mirror with their bytes.
