@@ -15,6 +15,7 @@ use crate::blocking::{Pool, Pools};
 use crate::client::{Input, Output};
 use crate::dial::Dial;
 use crate::limits::Places;
+use crate::scan::Scanner;
 use crate::upload::{self, Refresh};
 use crate::{Client, Error, Session, mirror};
 
@@ -25,12 +26,19 @@ use repos::Repos;
 /// Everything sessions share. One for the whole process, behind an `Arc`.
 #[derive(Debug)]
 pub struct Gate {
-    config: RwLock<Arc<Config>>,
+    rules: RwLock<Rules>,
     dial: Arc<dyn Dial>,
     pools: Pools,
     repos: Repos,
     sessions: Places,
     tails: TaskTracker,
+}
+
+/// What a reload exchanges.
+#[derive(Clone, Debug)]
+struct Rules {
+    config: Arc<Config>,
+    scanner: Scanner,
 }
 
 /// Walks and counts at once: they burn CPU, so more than twice the cores helps nobody.
@@ -41,7 +49,7 @@ const FETCHES: usize = 8;
 impl Gate {
     /// Opens nothing and asks nobody yet. `config` may be exchanged later, but not its data folder and its counts of
     /// sessions.
-    pub fn new(config: Config, dial: Arc<dyn Dial>) -> Arc<Self> {
+    pub fn new(config: Config, dial: Arc<dyn Dial>, scanner: Scanner) -> Arc<Self> {
         let cores = std::thread::available_parallelism().map_or(2, Into::into);
         let limits = &config.limits;
         let cpu = Pool::new(cores * CPU_PER_CORE);
@@ -56,7 +64,7 @@ impl Gate {
             repos: Repos::new(context),
             sessions: Places::new(limits.sessions, "sessions"),
             pools: Pools { cpu, io: Pool::new(limits.sessions) },
-            config: RwLock::new(Arc::new(config)),
+            rules: RwLock::new(Rules { config: Arc::new(config), scanner }),
             dial,
             tails: TaskTracker::new(),
         })
@@ -64,14 +72,23 @@ impl Gate {
 
     /// The config in force. Who holds it sees no later change.
     pub fn config(&self) -> Arc<Config> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        self.rules().config
     }
 
-    /// Puts another config in force: sessions that come from now on go by it.
-    pub fn set_config(&self, config: Config) {
+    /// The scanner in force.
+    pub fn scanner(&self) -> Scanner {
+        self.rules().scanner
+    }
+
+    fn rules(&self) -> Rules {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another config, and the scanner made by it, in force: sessions that come from now on go by them.
+    pub fn set_config(&self, config: Config, scanner: Scanner) {
         let config = Arc::new(config);
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&config);
         self.repos.apply(&config);
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Rules { config, scanner };
     }
 
     pub fn dial(&self) -> &Arc<dyn Dial> {

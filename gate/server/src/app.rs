@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use gate_config::{Config, ListenAddr};
-use gate_core::{Gate, scan};
+use gate_core::Gate;
+use gate_core::scan::{self, Scanner};
 use gate_store::DataLock;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
@@ -41,7 +42,8 @@ impl App {
         let lock = DataLock::take(&config.data)?;
         let listen = config.listen.clone();
         let dial = Arc::new(Origins::new(config.limits.clone()));
-        let hall = Hall::new(Gate::new(config, dial));
+        let scanner = Scanner::new(scanner(&config)?);
+        let hall = Hall::new(Gate::new(config, dial, scanner));
         let mut app = Self { hall, doors: Vec::new(), _lock: lock };
         if let Some(addr) = listen.git {
             let listener = app.bind("git", addr).await?;
@@ -74,6 +76,16 @@ impl App {
 
     pub fn gate(&self) -> &Arc<Gate> {
         &self.hall.gate
+    }
+
+    /// Puts another config in force. The data folder, the doors and the counts of sessions stay as they are.
+    ///
+    /// # Errors
+    /// It allows a fingerprint that can't be read; then nothing changes.
+    pub fn reload(&self, config: Config) -> Result<(), anyhow::Error> {
+        let scanner = Scanner::new(scanner(&config)?);
+        self.gate().set_config(config, scanner);
+        Ok(())
     }
 
     /// Writes one line a door: the URL that repositories' names are appended to.
@@ -113,13 +125,13 @@ impl App {
 /// How this config scans pushes.
 ///
 /// # Errors
-/// No gitleaks is to be found, or an allowed fingerprint can't be read.
+/// An allowed fingerprint can't be read.
 pub fn scanner(config: &Config) -> Result<scan::Options, anyhow::Error> {
     let program = std::env::current_exe().context("find the gate's own binary")?;
     let limits = &config.limits;
     let cores = std::thread::available_parallelism().map_or(2, Into::into);
     Ok(scan::Options {
-        gitleaks: gitleaks(config.scan.gitleaks.as_deref(), &program)?,
+        gitleaks: gitleaks(config.scan.gitleaks.as_deref(), &program),
         rules: config.scan.rules.clone(),
         allowed: scan::Allowed::parse(&config.scan.allow)?,
         scanners: config.scan.scanners.map_or(cores, Into::into),
@@ -131,18 +143,17 @@ pub fn scanner(config: &Config) -> Result<scan::Options, anyhow::Error> {
     })
 }
 
-/// The configured binary, else the one beside ours, else the first on PATH.
-fn gitleaks(configured: Option<&Path>, program: &Path) -> Result<PathBuf, anyhow::Error> {
+/// The configured binary, else the one beside ours, else the first on PATH. Where there is none, it is missed beside ours:
+/// reading needs no scanner, and a push will say so.
+fn gitleaks(configured: Option<&Path>, program: &Path) -> PathBuf {
     if let Some(file) = configured {
-        return Ok(file.to_owned());
+        return file.to_owned();
     }
     let beside = program.with_file_name("gitleaks");
     let search = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&search).map(|dir| dir.join("gitleaks"));
-    std::iter::once(beside)
-        .chain(on_path)
-        .find(|file| file.is_file())
-        .context("no gitleaks beside git-gate or on PATH: name it by [scan] gitleaks")
+    let found = std::iter::once(beside.clone()).chain(on_path).find(|file| file.is_file());
+    found.unwrap_or(beside)
 }
 
 /// An error and all that caused it, on one line.

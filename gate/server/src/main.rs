@@ -106,11 +106,8 @@ async fn told(term: &mut Signal, int: &mut Signal) {
 
 /// A config that is wrong changes nothing.
 fn reload(app: &App, source: &Source) {
-    match source.load() {
-        Ok(config) => {
-            app.gate().set_config(config);
-            info!("config reloaded");
-        }
+    match source.load().and_then(|config| app.reload(config)) {
+        Ok(()) => info!("config reloaded"),
         Err(error) => error!(error.chain = format!("{error:#}"), "config not reloaded"),
     }
 }
