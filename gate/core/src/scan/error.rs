@@ -43,11 +43,13 @@ impl ScanError {
     /// What the client may read: which kind of trouble, and no path of this machine.
     pub fn public(&self) -> String {
         let what = match self {
-            Self::NotReady(_) | Self::Start(_) => "the scanner can't be started".to_owned(),
+            Self::NotReady(_) => "the scanner is missing or can't be used".to_owned(),
+            Self::Start(_) => "the scanner can't be started".to_owned(),
             Self::Died { how, .. } => format!("the scanner died with {how}"),
             Self::Trouble { .. } => "the scanner had trouble".to_owned(),
             Self::Garbled(_) => "the scanner's report can't be read".to_owned(),
             Self::Wait(_) => "the scanner can't be waited for".to_owned(),
+            Self::Objects(Stop::Limit { what }) => what.clone(),
             Self::WrongVersion { .. }
             | Self::OutOfMemory
             | Self::Truncated { .. }
@@ -57,5 +59,36 @@ impl ScanError {
             | Self::Objects(_) => self.to_string(),
         };
         format!("{what}, so this push could not be scanned; nothing was sent to the origin")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_trouble_reads_differently_and_names_no_path() {
+        let path = "/secret/gitleaks";
+        let io = || io::Error::other(path);
+        let limit = Duration::from_secs(120);
+        let all = [
+            ScanError::NotReady(WorkplaceError::Binary { path: path.into(), source: io() }),
+            ScanError::WrongVersion { found: "8.18.0".to_owned() },
+            ScanError::Start(io()),
+            ScanError::Died { how: "signal 9".to_owned(), words: path.to_owned() },
+            ScanError::OutOfMemory,
+            ScanError::Trouble { words: path.to_owned() },
+            ScanError::Truncated { fed: 100, scanned: 7 },
+            ScanError::Blind,
+            ScanError::Garbled(path.to_owned()),
+            ScanError::TimedOut { limit },
+            ScanError::Busy { limit },
+            ScanError::Objects(Stop::Walk { source: path.into() }),
+            ScanError::Objects(Stop::Limit { what: "too many paths".to_owned() }),
+            ScanError::Wait(io()),
+        ];
+        let lines: Vec<String> = all.iter().map(ScanError::public).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+        assert!(lines.iter().all(|line| !line.contains(path)));
     }
 }

@@ -15,7 +15,7 @@ use crate::scan::unpack::{self, Unpacking};
 use crate::scan::views::{Place, Segments, View};
 
 /// How much of the origin's content is looked through for one push; past it, what is not found counts as new.
-const LOOKED_THROUGH: u64 = 512 << 20;
+const LOOKED_THROUGH: u64 = 128 << 20;
 /// A secret shorter than this may stand in a text by chance.
 const SHORTEST: usize = 6;
 /// A secret shorter than this must stand there as a word of its own.
