@@ -98,16 +98,26 @@ impl ObjectId {
     pub fn to_hex(&self) -> String {
         self.to_string()
     }
-}
 
-impl fmt::Display for ObjectId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Appends the id in hex, without a string of its own: refs are listed by the ten thousands.
+    pub fn append_hex(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.hex()[..self.format.hex_len()]);
+    }
+
+    fn hex(&self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut hex = [0_u8; 64];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(self.as_bytes()) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
             pair[1] = DIGITS[usize::from(byte & 15)];
         }
+        hex
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = self.hex();
         f.write_str(std::str::from_utf8(&hex[..self.format.hex_len()]).map_err(|_| fmt::Error)?)
     }
 }

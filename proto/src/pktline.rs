@@ -78,6 +78,19 @@ pub fn encode_parts(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
+/// Appends one data packet whose payload `write` appends in its place.
+///
+/// # Panics
+/// As [`encode`].
+pub fn encode_with(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    flush(out);
+    write(out);
+    let len = out.len() - start;
+    assert!(len <= MAX_PACKET, "a pkt-line of {len} bytes");
+    out[start..start + LENGTH_DIGITS].copy_from_slice(&header(len));
+}
+
 /// Appends `0000`.
 pub fn flush(out: &mut Vec<u8>) {
     out.extend_from_slice(b"0000");

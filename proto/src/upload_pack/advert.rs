@@ -83,15 +83,24 @@ impl V0 {
         target: &ObjectId,
         peeled: Option<&ObjectId>,
     ) {
-        let id = target.to_hex();
-        match self.capabilities.take() {
-            Some(list) => {
-                pktline::encode_parts(out, &[id.as_bytes(), b" ", name, b"\0", &list, b"\n"]);
+        let capabilities = self.capabilities.take();
+        pktline::encode_with(out, |out| {
+            target.append_hex(out);
+            out.push(b' ');
+            out.extend_from_slice(name);
+            if let Some(list) = capabilities {
+                out.push(0);
+                out.extend_from_slice(&list);
             }
-            None => pktline::encode_parts(out, &[id.as_bytes(), b" ", name, b"\n"]),
-        }
+            out.push(b'\n');
+        });
         if let Some(peeled) = peeled {
-            pktline::encode_parts(out, &[peeled.to_hex().as_bytes(), b" ", name, b"^{}\n"]);
+            pktline::encode_with(out, |out| {
+                peeled.append_hex(out);
+                out.push(b' ');
+                out.extend_from_slice(name);
+                out.extend_from_slice(b"^{}\n");
+            });
         }
     }
 

@@ -1,7 +1,5 @@
 //! v2's `ls-refs` (gitprotocol-v2; git's ls-refs.c): what is asked, and the lines of the answer.
 
-use std::fmt::Write;
-
 use bstr::BString;
 
 use super::error::Error;
@@ -93,26 +91,20 @@ impl LsRefs {
         symref: Option<&RefName>,
         peeled: Option<&ObjectId>,
     ) {
-        let mut tail = String::new();
-        let symref = symref.filter(|_| self.symrefs);
-        if let Some(peeled) = peeled.filter(|_| self.peel) {
-            write!(tail, " peeled:{peeled}").expect("a string takes any text");
-        }
-        let head = format!("{target} ");
-        match symref {
-            Some(symref) => pktline::encode_parts(
-                out,
-                &[
-                    head.as_bytes(),
-                    name,
-                    b" symref-target:",
-                    symref.as_bytes(),
-                    tail.as_bytes(),
-                    b"\n",
-                ],
-            ),
-            None => pktline::encode_parts(out, &[head.as_bytes(), name, tail.as_bytes(), b"\n"]),
-        }
+        pktline::encode_with(out, |out| {
+            target.append_hex(out);
+            out.push(b' ');
+            out.extend_from_slice(name);
+            if let Some(symref) = symref.filter(|_| self.symrefs) {
+                out.extend_from_slice(b" symref-target:");
+                out.extend_from_slice(symref.as_bytes());
+            }
+            if let Some(peeled) = peeled.filter(|_| self.peel) {
+                out.extend_from_slice(b" peeled:");
+                peeled.append_hex(out);
+            }
+            out.push(b'\n');
+        });
     }
 
     /// Appends the line of a `HEAD` whose branch does not exist, if the client can read it.

@@ -32,6 +32,7 @@ enum Process {
 pub(crate) enum Door {
     Git,
     Http,
+    Ssh,
 }
 
 impl<'e> Gate<'e> {
@@ -95,6 +96,7 @@ impl<'e> Gate<'e> {
         let scheme = match door {
             Door::Git => "git://",
             Door::Http => "http://",
+            Door::Ssh => "ssh://",
         };
         let url = self.urls.iter().find(|url| url.starts_with(scheme)).expect("the door is open");
         let end = url[scheme.len()..].find('/').map_or(url.len(), |at| scheme.len() + at);

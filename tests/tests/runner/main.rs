@@ -25,6 +25,7 @@ mod push_refused;
 mod push_verdict;
 mod pushing;
 mod reading;
+mod ssh_door;
 
 #[test]
 fn no_file_is_forgotten() {
