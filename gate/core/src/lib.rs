@@ -10,6 +10,7 @@ pub mod gate;
 pub mod limits;
 pub mod mirror;
 pub mod policy;
+pub mod receive;
 pub mod scan;
 pub mod session;
 pub mod upload;

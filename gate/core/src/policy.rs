@@ -4,7 +4,9 @@
 //! are known, by how far a ref moves and what the commits bring.
 
 mod commands;
+mod content;
 mod moves;
 
 pub use commands::{Judged, Refusal, judge_commands};
+pub use content::judge_content;
 pub use moves::{Move, judge_moves, wants_moves};

@@ -2,6 +2,7 @@
 
 mod ancestry;
 mod blobs;
+mod changes;
 mod error;
 mod known;
 mod order;

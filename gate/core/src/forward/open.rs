@@ -71,6 +71,11 @@ impl Opened {
         }
     }
 
+    /// Whether the origin advertises a capability.
+    pub fn offers(&self, capability: &str) -> bool {
+        self.advertisement.capabilities.has(capability)
+    }
+
     /// Leaves without asking for anything, so that the origin has nothing to complain of in its log.
     pub async fn close(mut self) {
         if let Connection::Stream(stream) = &mut self.link {
