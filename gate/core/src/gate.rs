@@ -15,6 +15,7 @@ use crate::blocking::{Pool, Pools};
 use crate::client::{Input, Output};
 use crate::dial::Dial;
 use crate::limits::Places;
+use crate::receive;
 use crate::scan::Scanner;
 use crate::upload::{self, Refresh};
 use crate::{Client, Error, Session, mirror};
@@ -161,7 +162,18 @@ impl Gate {
                 });
                 upload::serve(session, client, &mut refresh, &context).await.map(Outcome::Uploaded)
             }
-            Service::ReceivePack => Err(Error::client("pushing is not served")),
+            Service::ReceivePack => {
+                let context = receive::Context {
+                    config,
+                    rule: repo.rule(),
+                    mirror: repo.mirror().clone(),
+                    dial: Arc::clone(&self.dial),
+                    pools: self.pools.clone(),
+                    scanner: self.scanner(),
+                    tails: self.tails.clone(),
+                };
+                receive::serve(session, client, &context).await.map(Outcome::Pushed)
+            }
         }
     }
 }

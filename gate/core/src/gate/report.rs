@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+use crate::receive::Pushed;
 use crate::upload::Uploaded;
 use crate::{Blame, Client, Error};
 
@@ -11,6 +12,7 @@ use crate::{Blame, Client, Error};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outcome {
     Uploaded(Uploaded),
+    Pushed(Pushed),
 }
 
 pub(super) fn log(
@@ -31,6 +33,15 @@ pub(super) fn log(
             client.sent = sent,
             duration_ms,
             "served"
+        ),
+        // what became of a push was told by one event of its own
+        Ok(Outcome::Pushed(pushed)) => debug!(
+            refs.count = pushed.refs,
+            refs.ok = pushed.ok,
+            client.received = received,
+            client.sent = sent,
+            duration_ms,
+            "push answered"
         ),
         Err(failure) => {
             let (blame, chain) = (failure.blame().as_str(), failure.chain());
