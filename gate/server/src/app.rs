@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use gate_config::{Config, ListenAddr};
+use gate_config::{Config, ListenAddr, Repo, RepoPattern};
 use gate_core::Gate;
 use gate_core::scan::{self, Scanner};
 use gate_store::DataLock;
@@ -88,14 +88,19 @@ impl App {
         Ok(())
     }
 
-    /// Writes one line a door: the URL that repositories' names are appended to.
+    /// Writes one line a door: the URL to clone from, or with several repositories the one their names are appended to.
     ///
     /// # Errors
     /// Nobody reads.
     pub fn announce(&self, out: &mut dyn Write) -> io::Result<()> {
+        let config = self.gate().config();
+        let path = match &config.repos[..] {
+            [Repo { name: RepoPattern::Exact(name), .. }] => format!("/{name}.git"),
+            _ => String::new(),
+        };
         for Door { scheme, addr } in &self.doors {
-            writeln!(out, "{scheme}://{addr}")?;
-            info!(door.url = format!("{scheme}://{addr}"), "door open");
+            writeln!(out, "{scheme}://{addr}{path}")?;
+            info!(door.url = format!("{scheme}://{addr}{path}"), "door open");
         }
         out.flush()
     }

@@ -100,11 +100,11 @@ fn a_hangup_reads_the_config_again_and_keeps_the_old_one_if_the_new_is_wrong() {
     env.git(["ls-remote", &gate.url(Door::Git, "two/app")]).refused();
     env.write("data.toml", config.replace("one/*", "two/*"));
     kill_process(gate.pid(), Signal::HUP).expect("hang up");
-    gate.wait_for_log("config read again");
+    gate.wait_for_log("config reloaded");
     assert_eq!(env.git(["ls-remote", &gate.url(Door::Git, "two/app")]).out(), origin.listing());
     env.git(["ls-remote", &gate.url(Door::Git, "one/app")]).refused();
     env.write("data.toml", "data = 7\n");
     kill_process(gate.pid(), Signal::HUP).expect("hang up");
-    gate.wait_for_log("the old one stays");
+    gate.wait_for_log("config not reloaded");
     assert_eq!(env.git(["ls-remote", &gate.url(Door::Git, "two/app")]).out(), origin.listing());
 }

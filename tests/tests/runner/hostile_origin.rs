@@ -23,14 +23,28 @@ fn scene(env: &TestEnv) -> Scene<'_> {
     Scene { origin, hostile, gate }
 }
 
-/// The gate must refuse now, and be right again as soon as the origin is.
+/// The gate must refuse, and be right again as soon as the origin is.
 fn refused_then_healed(env: &TestEnv, scene: &Scene<'_>, what: &str, trick: Trick) {
-    let url = scene.gate.url(Door::Git, "app");
     scene.hostile.now(trick);
-    let said = env.git(["ls-remote", &url]).refused();
+    let said = refused(env, scene, what);
     assert!(said.contains("origin"), "{what}: {said}");
     scene.hostile.now(Trick::None);
+    let url = scene.gate.url(Door::Git, "app");
     assert_eq!(env.git(["ls-remote", &url]).out(), scene.origin.listing(), "{what}: healed");
+}
+
+/// What a client is told once the trick is met. Connections that the gate had opened before are honest still, so that the
+/// first answers may be right: then they must be fresh.
+fn refused(env: &TestEnv, scene: &Scene<'_>, what: &str) -> String {
+    for _ in 0..3 {
+        let tip = scene.origin.commit("ticks", "tick", what);
+        let ran = env.git(["ls-remote", &scene.gate.url(Door::Git, "app")]);
+        if !ran.ok {
+            return ran.stderr;
+        }
+        assert!(ran.stdout.contains(&tip), "{what}: stale:\n{}", ran.stdout);
+    }
+    panic!("{what}: was not refused");
 }
 
 #[test]
@@ -81,7 +95,7 @@ fn garbage_and_false_lengths_are_refused() {
     scene
         .hostile
         .now(Trick::Say([pkt::line("ERR the origin is on holiday\n"), b"0000".to_vec()].concat()));
-    let said = env.git(["ls-remote", &scene.gate.url(Door::Git, "app")]).refused();
+    let said = refused(&env, &scene, "an ERR");
     assert!(said.contains("the origin is on holiday"), "{said}");
     scene.hostile.now(Trick::None);
 }

@@ -40,8 +40,13 @@ fn the_origins_own_words_reach_the_client() {
         let gate = Gate::before(&env, &server);
         for door in DOORS {
             let said = env.git(["ls-remote", &gate.url(door, "nowhere")]).refused();
-            let words =
-                ["not found", "not exported", "does not appear to be a git repository", "404"];
+            let words = [
+                "no such repository",
+                "not found",
+                "not exported",
+                "does not appear to be a git repository",
+                "404",
+            ];
             assert!(words.iter().any(|word| said.contains(word)), "{kind:?} {door:?}: {said}");
             shows_nothing_of_the_host(&env, &said);
         }

@@ -17,7 +17,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use proto::request::{Target, parse_target};
 use proto::{Service, Version, pktline};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tracing::{Instrument, debug, info};
 
 use super::{Guest, Hall};
@@ -25,6 +27,9 @@ use answer::{Answer, plain};
 
 /// Sessions at once on one HTTP/2 connection.
 const STREAMS: u32 = 32;
+
+/// How an HTTP/2 connection begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves the door until the hall closes.
 pub async fn serve(hall: Hall, listener: TcpListener) {
@@ -34,6 +39,11 @@ pub async fn serve(hall: Hall, listener: TcpListener) {
 async fn welcome(hall: Hall, guest: Guest) {
     let Guest { stream, peer, place: _place } = guest;
     let patience = hall.gate.config().limits.request.duration();
+    let (mut read, write) = stream.into_split();
+    let Ok(Some(start)) = timeout(patience, first_words(&mut read)).await else {
+        return debug!(peer.addr = %peer, "no request (limits.request)");
+    };
+    let stream = tokio::io::join(std::io::Cursor::new(start).chain(read), write);
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).pipeline_flush(true);
     builder
@@ -59,6 +69,18 @@ async fn welcome(hall: Hall, guest: Guest) {
     if let Err(error) = ended {
         debug!(peer.addr = %peer, error.chain = %error, "connection ended");
     }
+}
+
+/// Reads until it is clear whether the client speaks HTTP/2; hyper waits for that without a limit. Nothing at the end.
+async fn first_words(read: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let mut start = Vec::with_capacity(PREFACE.len());
+    while start.len() < PREFACE.len() && PREFACE.starts_with(&start) {
+        match read.read_buf(&mut start).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return None,
+        }
+    }
+    Some(start)
 }
 
 fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response<Answer> {
@@ -103,7 +125,8 @@ fn not_found(line: &str) -> Response<Answer> {
 
 /// The repository of a path, known to the gate.
 fn repo(hall: &Hall, path: &str) -> Result<RepoName, String> {
-    let name = RepoName::from_request(path.as_bytes()).map_err(|error| error.to_string())?;
+    let path = [b"/", path.as_bytes()].concat();
+    let name = RepoName::from_request(&path).map_err(|error| error.to_string())?;
     hall.gate.open(&name).map_err(|error| error.to_string())?;
     Ok(name)
 }
