@@ -95,11 +95,10 @@ impl Mirror {
     ) -> impl Future<Output = Result<Arc<Snapshot>, RefreshError>> + Send + 'static + use<> {
         let landing = self.inner.flights.board(&self.inner);
         let limits = &self.inner.context.limits;
-        let (limit, patience) = match self.store() {
-            Some(store) if !store.snapshot().packs().packs().is_empty() => {
-                ("refresh", limits.refresh.duration())
-            }
-            _ => ("first_mirror", limits.first_mirror.duration()),
+        let (limit, patience) = if self.store().is_some_and(|store| holds_anything(&store)) {
+            ("refresh", limits.refresh.duration())
+        } else {
+            ("first_mirror", limits.first_mirror.duration())
         };
         async move {
             match tokio::time::timeout(patience, landing.wait()).await {
@@ -142,6 +141,11 @@ impl fmt::Debug for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mirror").field("dir", &self.inner.dir).finish_non_exhaustive()
     }
+}
+
+/// Whether anything was ever mirrored into the store.
+fn holds_anything(store: &Store) -> bool {
+    !store.snapshot().packs().packs().is_empty()
 }
 
 /// Takes a lock that is never held across anything that could panic halfway.

@@ -130,7 +130,12 @@ impl Error {
 
     /// The limit called `limit` ran out.
     pub fn timed_out(limit: &'static str, after: Duration) -> Self {
-        let words = format!("no answer within {} s (limits.{limit})", after.as_secs());
+        let words = match after.as_millis() {
+            millis if millis % 1000 == 0 => {
+                format!("no answer within {} s (limits.{limit})", millis / 1000)
+            }
+            millis => format!("no answer within {millis} ms (limits.{limit})"),
+        };
         Self::new(ErrorKind::TimedOut { limit, after }, words)
     }
 
@@ -191,6 +196,10 @@ mod tests {
         assert_eq!(
             Error::timed_out("connect", Duration::from_secs(10)).to_string(),
             "origin is too slow: no answer within 10 s (limits.connect)"
+        );
+        assert_eq!(
+            Error::timed_out("refresh", Duration::from_millis(300)).words(),
+            "no answer within 300 ms (limits.refresh)"
         );
         assert_eq!(EdgeError::from(error).blame(), Blame::Origin);
     }

@@ -40,6 +40,15 @@ pub(super) struct Listing {
     pub head: Option<Head>,
 }
 
+/// Why a complete list can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UnusableList {
+    #[error(transparent)]
+    Table(#[from] RefTableError),
+    #[error("it lists {skipped} refs, and none has a name that git would accept")]
+    NothingValid { skipped: usize },
+}
+
 impl Comparison {
     /// Compares with what is `known`. `symrefs` tells whether a HEAD without a symref is surely detached.
     pub(super) fn new(known: Arc<RefTable>, symrefs: bool) -> Self {
@@ -71,16 +80,19 @@ impl Comparison {
     /// The list was complete.
     ///
     /// # Errors
-    /// A list that names a ref twice.
-    pub(super) fn finish(mut self) -> Result<Listing, RefTableError> {
+    /// A list that names a ref twice, or refs but no valid one: that is no reason to prune everything.
+    pub(super) fn finish(mut self) -> Result<Listing, UnusableList> {
         if self.table.is_none() && self.same < self.known.len() {
             self.table = Some(self.copy_known());
         }
         if let Some(error) = self.error {
-            return Err(error);
+            return Err(error.into());
         }
         let table = self.table.take().map(RefTableBuilder::finish).transpose()?;
         let refs = table.as_ref().unwrap_or(&self.known);
+        if refs.is_empty() && self.skipped > 0 {
+            return Err(UnusableList::NothingValid { skipped: self.skipped });
+        }
         let head = match self.head {
             None => None,
             Some(ListedHead::Symbolic(branch)) => RefName::parse(&branch).ok().map(Head::Symbolic),
@@ -172,6 +184,14 @@ mod tests {
         assert!(compare(&[], &[]).table.is_none());
         let with_bad = [("refs/heads/a", 1), ("refs/heads/a..b", 3), ("refs/heads/b", 2)];
         assert!(compare(&refs, &with_bad).table.is_none(), "what is skipped is no difference");
+    }
+
+    #[test]
+    fn a_list_without_a_valid_name_prunes_nothing() {
+        let mut comparison = Comparison::new(Arc::new(table(&[("refs/heads/a", 1)])), true);
+        let name = "refs/heads/a..b".into();
+        comparison.add(Listed { name, target: Some(id(1)), peeled: None, symref: None });
+        assert!(comparison.finish().is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::ahead::Ahead;
 use super::conversation::Conversation;
 use super::listing::{Comparison, Listing};
-use super::{Inner, RefreshError, intake, lock};
+use super::{Inner, RefreshError, holds_anything, intake, lock};
 use crate::blocking;
 use crate::dial::{Error, ErrorKind};
 
@@ -57,12 +57,12 @@ impl Inner {
 
     async fn try_update(self: &Arc<Self>) -> Result<Arc<Snapshot>, RefreshError> {
         let mut store = self.open_store().await?;
-        let patience = self.context.limits.refresh.duration();
+        let (limit, patience) = self.patience(store.as_deref());
         let mut attempt = 1;
         loop {
             let deadline = Instant::now() + patience;
             let answer = timeout_at(deadline, self.list(store.as_deref())).await;
-            let answer = answer.map_err(|_| Error::timed_out("refresh", patience))??;
+            let answer = answer.map_err(|_| Error::timed_out(limit, patience))??;
             let format = answer.conversation.format();
             let current = match store {
                 Some(store) if store.format() == format => store,
@@ -81,6 +81,17 @@ impl Inner {
                 }
                 outcome => return outcome,
             }
+        }
+    }
+
+    /// How long the origin may take to list its refs; a first mirror's limit counts where it is the shorter one.
+    fn patience(&self, store: Option<&Store>) -> (&'static str, Duration) {
+        let limits = &self.context.limits;
+        let (refresh, first) = (limits.refresh.duration(), limits.first_mirror.duration());
+        if first <= refresh && !store.is_some_and(holds_anything) {
+            ("first_mirror", first)
+        } else {
+            ("refresh", refresh)
         }
     }
 

@@ -1,5 +1,7 @@
 //! Mirrors refreshed from real origins: git daemon, sshd, lighttpd with git http-backend, and git's own programs.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is their report")]
+
 mod hostile;
 mod refresh;
 mod servers;
