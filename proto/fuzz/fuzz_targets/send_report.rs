@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../../tests/push/drive.rs"]
+mod drive;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| drive::send_report(input));
