@@ -27,10 +27,11 @@ fn one_repository_is_served_without_a_file() {
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     let line = lines.next().expect("a line").expect("UTF-8");
     let url = line.split_whitespace().find(|word| word.starts_with("git://")).expect("a URL");
-    assert!(url.ends_with("/app.git"), "the clone URL is printed: {line}");
-    assert_eq!(env.git(["ls-remote", url]).out(), origin.listing());
+    let listing = env.git(["ls-remote", url]);
     kill_process(Pid::from_child(&child), Signal::TERM).expect("stop it");
     assert!(child.wait().expect("wait for it").success());
+    assert!(url.ends_with("/app.git"), "the clone URL is printed: {line}");
+    assert_eq!(listing.out(), origin.listing());
 }
 
 #[test]

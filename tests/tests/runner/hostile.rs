@@ -139,6 +139,15 @@ fn play(
                     break;
                 }
                 sent += n;
+                // The end is there as soon as it is reached, not when more would come.
+                let end = match trick {
+                    Trick::Cut(at) => Some(*at),
+                    Trick::CutPush(at) if pushes => Some(*at),
+                    _ => None,
+                };
+                if end.is_some_and(|end| sent >= end) {
+                    break;
+                }
             }
             stream.shutdown(std::net::Shutdown::Both).ok();
             drop(output);

@@ -20,7 +20,6 @@ fn names_that_could_mean_something_else_are_refused_without_a_trace() {
         "%2e%2e/app",
         "~root/app",
         "a\nb",
-        "a\0b",
         "-oProxyCommand=x",
         ".git",
         "app.git/config",

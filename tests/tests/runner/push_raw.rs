@@ -238,13 +238,14 @@ fn a_client_that_waits_hears_that_the_gate_lives() {
         while keepalives < 3 {
             let packet =
                 pkt::read(&mut stream).expect("the connection lives").expect("a packet of a band");
-            assert_eq!(
-                packet.first(),
-                Some(&2),
+            // git's own receive-pack keeps a connection alive by an empty packet of band 1
+            let keepalive = packet.len() == 1;
+            assert!(
+                keepalive || packet.first() == Some(&2),
                 "only progress may come: {}",
                 packet.escape_ascii()
             );
-            keepalives += usize::from(packet.len() == 1);
+            keepalives += usize::from(keepalive);
         }
         hold.go();
         let rest = String::from_utf8_lossy(&pkt::drain(&mut stream)).into_owned();
