@@ -32,7 +32,7 @@ mod wait;
 use std::sync::Arc;
 
 use gate_config::{Config, ResolvedRepo};
-use gate_store::Snapshot;
+use gate_store::{IndexError, Snapshot};
 use proto::receive_pack::{PushRequest, Reply};
 use proto::send_pack::Update;
 use tokio_util::task::TaskTracker;
@@ -123,6 +123,8 @@ struct Push<'a> {
     request: PushRequest,
     reply: Reply,
     audit: Audit,
+    /// An object of the pack that breaks one of git's rules: the push is refused, after its scan has had its say.
+    broken: Option<IndexError>,
     /// Refs that were refused while the others go on.
     dropped: Vec<Refusal>,
     /// Whether the client has sent all it will send before it hears the report.
@@ -142,8 +144,18 @@ impl<'a> Push<'a> {
             client.voice = Voice::Band(proto::sideband::Width::Large);
         }
         let (audit, is_heard) = (Audit::new(&request), !request.expects_pack());
-        let dropped = Vec::new();
-        Self { session, client, context, snapshot, request, reply, audit, dropped, is_heard }
+        Self {
+            session,
+            client,
+            context,
+            snapshot,
+            request,
+            reply,
+            audit,
+            broken: None,
+            dropped: Vec::new(),
+            is_heard,
+        }
     }
 
     /// `rest` is the head of the pack, as far as it came with the commands.

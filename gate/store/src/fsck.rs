@@ -28,6 +28,8 @@ pub struct FsckError {
 pub(crate) struct Fsck {
     format: ObjectFormat,
     special: BTreeMap<ObjectId, Special>,
+    /// The first object that broke a rule.
+    broken: Option<(ObjectId, FsckError)>,
 }
 
 /// Blobs that git reads for its own use.
@@ -42,11 +44,23 @@ type Broken = (&'static str, &'static str);
 
 impl Fsck {
     pub(crate) fn new(format: ObjectFormat) -> Self {
-        Self { format, special: BTreeMap::new() }
+        Self { format, special: BTreeMap::new(), broken: None }
     }
 
-    /// Checks one object on its own. Blobs always pass; see [`check_special`](Self::check_special).
-    pub(crate) fn check(&mut self, kind: Kind, bytes: &[u8]) -> Result<(), FsckError> {
+    /// Checks one object on its own and remembers the first that breaks a rule. Blobs always pass; see
+    /// [`check_special`](Self::check_special).
+    pub(crate) fn note(&mut self, id: ObjectId, kind: Kind, bytes: &[u8]) {
+        if let Err(error) = self.check(kind, bytes) {
+            self.broken.get_or_insert((id, error));
+        }
+    }
+
+    /// The first object that broke a rule.
+    pub(crate) fn take_broken(&mut self) -> Option<(ObjectId, FsckError)> {
+        self.broken.take()
+    }
+
+    fn check(&mut self, kind: Kind, bytes: &[u8]) -> Result<(), FsckError> {
         let checked = match kind {
             Kind::Commit => headers::check_commit(bytes, self.format),
             Kind::Tag => headers::check_tag(bytes, self.format),
@@ -62,6 +76,9 @@ impl Fsck {
 
     /// Takes over what another one remembers.
     pub(crate) fn merge(&mut self, other: Self) {
+        if let Some(broken) = other.broken {
+            self.broken.get_or_insert(broken);
+        }
         for (id, special) in other.special {
             let known = self.special.entry(id).or_default();
             known.gitmodules |= special.gitmodules;

@@ -30,12 +30,15 @@ pub enum Check {
 }
 
 /// What a pack brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Indexed {
     /// Objects in the pack, without the bases that a thin pack left out.
     pub objects: u32,
     /// Its length on the wire.
     pub bytes: u64,
+    /// The first object that broke one of git's rules ([`IndexError::Fsck`]): the pack must be refused. It can be scanned
+    /// all the same, so that its sender reads of all that is wrong with it at once.
+    pub broken: Option<IndexError>,
 }
 
 /// A directory of its own below the mirror. All in it vanishes when this is dropped.
@@ -84,13 +87,15 @@ impl Quarantine {
             have: self.snapshot.packs(),
         };
         let (incoming, bytes) = indexing.run(input, progress)?;
-        let mut objects = 0;
+        let (mut objects, mut broken) = (0, None);
         if let Some(incoming) = &incoming {
+            let fsck = incoming.broken.clone();
+            broken = fsck.map(|(id, error)| IndexError::Fsck { id, error });
             objects = incoming.pack.len() - incoming.added;
             self.packs = self.snapshot.packs().with(Arc::clone(&incoming.pack));
         }
         self.incoming = incoming;
-        Ok(Indexed { objects, bytes })
+        Ok(Indexed { objects, bytes, broken })
     }
 
     /// What the snapshot has and what was indexed, in that order.

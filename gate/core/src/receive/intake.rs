@@ -39,7 +39,7 @@ impl Push<'_> {
                 self.audit.new_objects = connected.len();
                 Ok(Arc::new(connected))
             }
-            Err(error) => Err(self.unconnected(&error)),
+            Err(error) => Err(self.take_broken().unwrap_or_else(|| self.unconnected(&error))),
         })
     }
 
@@ -63,12 +63,19 @@ impl Push<'_> {
             Ok::<_, IndexError>((quarantine, indexed))
         });
         let result = feed(&mut self.companion(), &status, inlet, rest, work).await?;
-        let result = result.map(|(quarantine, Indexed { objects, bytes })| {
+        let result = result.map(|(quarantine, Indexed { objects, bytes, broken })| {
             (self.audit.pack_objects, self.audit.pack_bytes) = (objects, bytes);
+            self.broken = broken;
             quarantine
         });
         self.is_heard = result.is_ok();
         Ok(result)
+    }
+
+    /// The refusal for an object that breaks one of git's rules, if there is one.
+    pub(super) fn take_broken(&mut self) -> Option<Refused> {
+        let broken = self.broken.take()?;
+        Some(self.unpacked(&broken))
     }
 
     fn unpacked(&self, error: &IndexError) -> Refused {

@@ -32,6 +32,9 @@ impl Push<'_> {
             Err(refused) => return Ok(Err(refused)),
         };
         self.audit.scan = scanned.summary();
+        if let Some(refused) = self.take_broken() {
+            return Ok(Err(refused));
+        }
         let (config, rule) = (Arc::clone(&self.context.config), Arc::clone(&self.context.rule));
         let work = run(&self.context.pools.cpu, move |interrupt| {
             Accepted::judge(scanned, &config.policy, &rule.name, interrupt)
@@ -58,7 +61,10 @@ impl Push<'_> {
                 self.audit.scan = Some(summary);
                 Refused::found(&refusal)
             }
-            Unscanned::Failed(error) => Refused::unscanned(&error),
+            // what breaks git's rules may well be what can't be scanned
+            Unscanned::Failed(error) => {
+                self.take_broken().unwrap_or_else(|| Refused::unscanned(&error))
+            }
         }))
     }
 }

@@ -11,7 +11,7 @@ use super::idx::{self, IdxEntry};
 use super::receive::{Received, receive};
 use super::resolve::{Resolved, Shared, Worker};
 use super::{Check, IndexError, IndexLimits, IndexProgress, thin};
-use crate::fsck::Fsck;
+use crate::fsck::{Fsck, FsckError};
 use crate::packs::LARGE_PACK;
 use crate::{Interrupt, Kind, Pack, PackSet, files, ids};
 
@@ -25,6 +25,8 @@ pub(crate) struct IndexedPack {
     pub(crate) twice: bool,
     /// The kind of each object, by position.
     pub(super) kinds: Box<[Kind]>,
+    /// The first object that broke one of git's rules.
+    pub(super) broken: Option<(ObjectId, FsckError)>,
 }
 
 /// Everything the steps of indexing share.
@@ -74,10 +76,14 @@ impl Indexing<'_> {
         drop(entries);
         files::rename(&path, &path_in)?;
         let pack = Arc::new(Pack::open(&path_in, self.format)?);
-        if let Some(fsck) = received.fsck.take() {
-            self.check_special_blobs(&fsck, &pack)?;
+        let mut broken = None;
+        if let Some(mut fsck) = received.fsck.take() {
+            broken = fsck.take_broken();
+            if broken.is_none() {
+                broken = self.check_special_blobs(&fsck, &pack)?;
+            }
         }
-        Ok((Some(IndexedPack { pack, added, twice, kinds: kinds.into() }), bytes))
+        Ok((Some(IndexedPack { pack, added, twice, kinds: kinds.into(), broken }), bytes))
     }
 
     /// Turns every delta into an object; also tells which bases were not in the pack.
@@ -153,18 +159,23 @@ impl Indexing<'_> {
         }
     }
 
-    fn check_special_blobs(&self, fsck: &Fsck, pack: &Arc<Pack>) -> Result<(), IndexError> {
+    fn check_special_blobs(
+        &self,
+        fsck: &Fsck,
+        pack: &Arc<Pack>,
+    ) -> Result<Option<(ObjectId, FsckError)>, IndexError> {
         let mut reader = PackSet::new(vec![Arc::clone(pack)], self.format).reader_with_cache(0);
         let mut bytes = Vec::new();
         for (id, special) in fsck.special_blobs() {
             self.interrupt.check()?;
             if pack.position(id).is_some() {
                 let kind = reader.read(id, &mut bytes).map_err(IndexError::Store)?;
-                fsck.check_special(special, kind, &bytes)
-                    .map_err(|error| IndexError::Fsck { id: *id, error })?;
+                if let Err(error) = fsck.check_special(special, kind, &bytes) {
+                    return Ok(Some((*id, error)));
+                }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     pub(super) fn new_fsck(&self) -> Option<Fsck> {

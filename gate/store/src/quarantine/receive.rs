@@ -178,7 +178,7 @@ impl FirstPass<'_> {
         })?;
         let id = hasher.finish()?;
         if let (true, Some(fsck)) = (hold, &mut self.done.fsck) {
-            fsck.check(kind, &whole).map_err(|error| IndexError::Fsck { id, error })?;
+            fsck.note(id, kind, &whole);
         }
         if whole.capacity() <= KEEP {
             self.whole = whole;

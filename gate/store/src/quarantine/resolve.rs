@@ -191,7 +191,7 @@ impl<'a> Worker<'a> {
         }
         let id = hasher.finish()?;
         if let (Some(fsck), Some(bytes)) = (&mut self.fsck, &bytes) {
-            fsck.check(kind, bytes).map_err(|error| IndexError::Fsck { id, error })?;
+            fsck.note(id, kind, bytes);
         }
         self.made.push((number, id, kind));
         self.shared.resolved.fetch_add(1, Ordering::Relaxed);

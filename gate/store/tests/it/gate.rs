@@ -51,7 +51,10 @@ impl Gate {
     ) -> Result<(Quarantine, Indexed), IndexError> {
         let mut quarantine = self.store.quarantine(&self.store.snapshot()).expect("a directory");
         let interrupt = Interrupt::default();
-        let indexed = quarantine.index(input, limits, check, &interrupt, &mut |_| {})?;
+        let mut indexed = quarantine.index(input, limits, check, &interrupt, &mut |_| {})?;
+        if let Some(broken) = indexed.broken.take() {
+            return Err(broken);
+        }
         Ok((quarantine, indexed))
     }
 
