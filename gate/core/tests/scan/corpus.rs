@@ -78,11 +78,12 @@ async fn judge(dir: &Path, case: &Case) -> Result<(), String> {
         }
         Err(error) => return Err(error),
     };
+    let broken = stage.broken.clone();
     let allowed = Allowed::parse(&case.operator.gitleaksignore).unwrap();
     let scanner = Scanner::new(Options { allowed, ..options() });
     let verdict = scan_by(&scanner, stage.pushed).await.map_err(|error| format!("{error:?}"))?;
     match (verdict, case.expect.as_str()) {
-        (Verdict::Clean(_), "accept") => Ok(()),
+        (Verdict::Clean(_), expect) if (expect == "accept") == broken.is_none() => Ok(()),
         (Verdict::Clean(_), _) => Err("nothing was found".to_owned()),
         (Verdict::Found(_, refusal), "accept") => Err(refusal.lines().join(" | ")),
         (Verdict::Found(_, refusal), _) => {

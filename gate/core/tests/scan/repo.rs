@@ -51,6 +51,8 @@ pub(crate) struct Scene {
 /// What lives as long as the push does.
 pub(crate) struct Stage {
     pub(crate) pushed: Pushed,
+    /// What git's own rules say against it; a gate refuses it for that, whatever the scan finds.
+    pub(crate) broken: Option<String>,
     _store: Store,
     _dir: TempDir,
 }
@@ -81,7 +83,7 @@ impl Scene {
         let mut quarantine =
             store.quarantine(&store.snapshot()).map_err(|error| error.to_string())?;
         let interrupt = Interrupt::default();
-        quarantine
+        let indexed = quarantine
             .index(
                 &mut Cursor::new(&pack),
                 &IndexLimits::NONE,
@@ -100,6 +102,7 @@ impl Scene {
             new: id(new),
         });
         Ok(Stage {
+            broken: indexed.broken.map(|error| error.to_string()),
             pushed: Pushed::new(Arc::new(connected), refs.collect()),
             _store: store,
             _dir: dir,
