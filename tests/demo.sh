@@ -9,13 +9,18 @@ gate_pid='' origin_pid=''
 finish() {
 	local failed=$?
 	[ -z "$gate_pid" ] || kill "$gate_pid" 2>/dev/null || true
-	[ -z "$origin_pid" ] || kill "$origin_pid" 2>/dev/null || true
+	stop_origin
 	wait 2>/dev/null || true
 	if [ "$failed" != 0 ]; then
 		printf '\nThe demo failed. The gate said:\n' >&2
 		tail -n 20 "$tmp/gate.log" >&2 2>/dev/null || true
 	fi
 	rm -rf "$tmp"
+}
+# The daemon leads a group of its own, so that its open connections end with it.
+stop_origin() {
+	[ -z "$origin_pid" ] || kill -- "-$origin_pid" 2>/dev/null || true
+	origin_pid=''
 }
 trap finish EXIT
 trap 'exit 130' INT TERM
@@ -48,7 +53,7 @@ start_origin() { # a real git daemon on a free port
 	local port
 	for _ in 1 2 3 4 5 6 7 8 9; do
 		port=$((20000 + RANDOM % 20000))
-		git daemon --reuseaddr --listen=127.0.0.1 --port=$port --base-path="$tmp" --export-all \
+		setsid git daemon --reuseaddr --listen=127.0.0.1 --port=$port --base-path="$tmp" --export-all \
 			--enable=receive-pack --informative-errors "$tmp/origin.git" >"$tmp/origin.log" 2>&1 &
 		origin_pid=$!
 		for _ in $(seq 50); do
@@ -64,7 +69,7 @@ start_origin() { # a real git daemon on a free port
 }
 
 commit_at_origin() { # FILE TEXT: somebody else's commit, not through the gate
-	git clone -q "$tmp/origin.git" "$tmp/other"
+	git clone -q "$tmp/origin.git" "$tmp/other" 2>/dev/null
 	printf '%s\n' "$2" >"$tmp/other/$1"
 	git -C "$tmp/other" add . && git -C "$tmp/other" commit -q -m "Add $1"
 	git -C "$tmp/other" push -q origin main
@@ -136,8 +141,7 @@ shown <"$tmp/push"
 note "at the origin still: $(git -C "$tmp/origin.git" log --oneline -1 main)"
 
 say "The origin stops; the gate refuses rather than show what may be old"
-kill "$origin_pid" && wait "$origin_pid" 2>/dev/null || true
-origin_pid=''
+stop_origin
 if git ls-remote "$gate" >"$tmp/ls" 2>&1; then fail "stale refs were served"; fi
 shown <"$tmp/ls"
 

@@ -54,7 +54,7 @@ fn refused(env: &TestEnv, scene: &Scene<'_>, what: &str) -> String {
 fn an_answer_that_is_cut_anywhere_is_no_answer() {
     let env = TestEnv::new();
     let scene = scene(&env);
-    for at in [0, 1, 4, 20, 100, 300, 500, 900, 1400, 2000] {
+    for at in [0, 1, 4, 20, 100, 300, 500, 900] {
         refused_then_healed(
             &env,
             &scene,
