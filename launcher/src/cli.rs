@@ -74,6 +74,8 @@ pub enum Command {
     },
     /// Look at all that a launch depends on
     Doctor {
+        /// Prove a network closed with this bottle's images, runtime and self-test
+        bottle: Option<String>,
         /// As JSON
         #[arg(long)]
         json: bool,

@@ -78,7 +78,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Run(options) => run::run(options, context).await,
         Command::Plan { bottle, json } => show::plan(&bottle, json, context).await,
         Command::Ls { json } => show::ls(json, context).await,
-        Command::Doctor { json } => show::doctor(json, context).await,
+        Command::Doctor { bottle, json } => show::doctor(bottle.as_deref(), json, context).await,
         Command::Attach { bottle } => mind::attach(&bottle, context).await,
         Command::Exec { bottle, command } => mind::exec(&bottle, command, context).await,
         Command::Logs { bottle, follow, denied } => {

@@ -107,11 +107,10 @@ fn read_top(
     if agent_table.is_none() && problems.is_empty() {
         problems.push(Problem::whole("there is no [agent]", "[agent] with image = \"…\""));
     }
-    let git = top
-        .tables("git", problems)
-        .into_iter()
-        .filter_map(|table| git::read(table, host, problems))
-        .collect::<Vec<_>>();
+    let tables = top.tables("git", problems);
+    git::check_names(&tables, problems);
+    let git =
+        tables.into_iter().filter_map(|table| git::read(table, host, problems)).collect::<Vec<_>>();
     git::check_together(&git, problems);
     let extra_hosts = git::merge_extra_hosts(&git, problems);
     let agent = agent_table.and_then(|table| agent::read(table, &git, host, problems));

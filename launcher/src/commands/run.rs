@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Context, Orphans, Usage, connect, read_manifest, show};
@@ -32,6 +33,7 @@ pub(super) async fn run(options: Run, context: &Context) -> anyhow::Result<ExitC
     let engine = connect(context).await?;
     let _lock = lock::take(&context.host, &manifest.name)?;
     let progress = Progress::new(options.quiet);
+    let mut stop_after = context.host.variable("BOTTLE_STOP_AFTER").map(str::to_owned);
     let mut races = 0;
     loop {
         let plan = resolve(&engine, &manifest, context).await?;
@@ -44,7 +46,7 @@ pub(super) async fn run(options: Run, context: &Context) -> anyhow::Result<ExitC
             Options {
                 tty: manifest.agent.tty.unwrap_or(options.detach || std::io::stdin().is_terminal()),
                 answers,
-                stop_after: context.host.variable("BOTTLE_STOP_AFTER").map(str::to_owned),
+                stop_after: stop_after.take(),
             },
         );
         let ended = one_launch(&engine, &plan, &launch, &options).await;
@@ -134,10 +136,15 @@ async fn to_the_end(
     if let Some((rows, columns)) = crate::terminal::size().filter(|_| launch.tty()) {
         engine.resize(target, rows, columns).await?;
     }
+    // Asked for now: when another `bottle stop` removes the agent, its code is gone with it.
+    let end = tokio::spawn({
+        let (engine, agent) = (engine.clone(), agent.clone());
+        async move { engine.await_end(&agent).await }
+    });
     launch.open().await.map_err(crate::docker::launch::Error::from)?;
     match engine.converse(stream, target).await? {
         Ended::Detached => Ok(How::Detached),
-        Ended::Closed => Ok(How::Ended(exit_code(engine.await_end(&agent).await?))),
+        Ended::Closed => Ok(How::Ended(exit_code(end.await.context("wait for the agent")??))),
     }
 }
 

@@ -1,11 +1,14 @@
 //! The commands that only read: `plan`, `ls`, `doctor`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Context, EX_UNAVAILABLE, Orphans, connect, read_manifest};
+use super::{Context, EX_UNAVAILABLE, Orphans, Usage, connect, read_manifest};
 use crate::docker::cleanup::Verdict;
 use crate::docker::find::{self, Kind};
 use crate::docker::{doctor, look};
+use crate::manifest::{self, Manifest};
+use crate::names::BottleName;
 use crate::plan::show::Text;
 use crate::ui;
 
@@ -108,8 +111,28 @@ pub(super) async fn ls(json: bool, context: &Context) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn doctor(json: bool, context: &Context) -> anyhow::Result<ExitCode> {
-    let checks = doctor::examine(&context.host, &context.own).await;
+/// The name of the bottle in which the self-test is tried.
+const DOCTORS: &str = "doctor";
+
+fn doctors_own(context: &Context) -> anyhow::Result<Manifest> {
+    let name = BottleName::parse(DOCTORS).map_err(Usage::from)?;
+    let text = "[agent]\nimage = \"none\"\n";
+    let read = manifest::read(text, Path::new("doctor"), name, &context.host);
+    Ok(read.map_err(Usage::from)?)
+}
+
+pub(super) async fn doctor(
+    bottle: Option<&str>,
+    json: bool,
+    context: &Context,
+) -> anyhow::Result<ExitCode> {
+    let mut manifest = match bottle {
+        Some(bottle) => read_manifest(bottle, &context.host)?,
+        None => doctors_own(context)?,
+    };
+    manifest.name = BottleName::parse(DOCTORS).map_err(Usage::from)?;
+    (manifest.git, manifest.routes, manifest.agent.clone) = Default::default();
+    let checks = doctor::examine(&context.host, &context.own, &manifest).await;
     let bad = checks.iter().any(|check| check.state == doctor::State::Bad);
     if json {
         ui::answer(&serde_json::to_string_pretty(&checks)?)?;

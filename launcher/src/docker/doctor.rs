@@ -1,13 +1,17 @@
 //! Looks at everything a launch depends on, and says what to do.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::engine::{Engine, Step, ask, is_gone};
 use super::find;
+use super::launch::{Launch, Options};
 use super::look;
 use crate::host::Host;
+use crate::manifest::{AgentImage, Manifest};
 use crate::names::Role;
 use crate::plan::bundle;
+use crate::progress::Progress;
 use crate::render::pipelock;
 
 /// One thing looked at.
@@ -34,8 +38,8 @@ pub enum State {
 /// The oldest engine this was tried with.
 const OLDEST: (u32, u32) = (20, 10);
 
-/// Looks at the host and its engine.
-pub async fn examine(host: &Host, own: &Path) -> Vec<Check> {
+/// Looks at the host and its engine; the self-test uses a manifest's images, runtime and targets.
+pub async fn examine(host: &Host, own: &Path, manifest: &Manifest) -> Vec<Check> {
     let mut checks = vec![programs(host, own)];
     let engine = match Engine::connect(host.variable("DOCKER_HOST")).await {
         Ok(engine) => {
@@ -49,7 +53,18 @@ pub async fn examine(host: &Host, own: &Path) -> Vec<Check> {
     };
     checks.push(version(&engine).await);
     checks.extend(info(&engine).await);
-    checks.push(images(&engine, host, own).await);
+    let (images, all_there) = images(&engine, host, own, manifest).await;
+    checks.push(images);
+    checks.push(if all_there {
+        self_test(&engine, host, own, manifest.clone()).await
+    } else {
+        Check {
+            name: "self-test",
+            state: State::Note,
+            found: "not run: an image is missing".to_owned(),
+            next: format!("docker pull {}; then bottle doctor", pipelock_image(manifest)),
+        }
+    });
     checks.push(leftovers(&engine, host).await);
     checks
 }
@@ -118,8 +133,9 @@ async fn info(engine: &Engine) -> Vec<Check> {
     checks
 }
 
-async fn images(engine: &Engine, host: &Host, own: &Path) -> Check {
-    let mut wanted = vec![pipelock::IMAGE.to_owned()];
+async fn images(engine: &Engine, host: &Host, own: &Path, manifest: &Manifest) -> (Check, bool) {
+    let pipelock = pipelock_image(manifest);
+    let mut wanted = vec![pipelock.clone()];
     if let Ok(facts) = look::host_facts(host, own) {
         for role in [Role::GitGate, Role::CredProxy, Role::Probe] {
             wanted.extend(facts.bundles.get(&role).map(|bundle| bundle.reference.clone()));
@@ -130,17 +146,65 @@ async fn images(engine: &Engine, host: &Host, own: &Path) -> Check {
         match engine.docker.inspect_image(&reference).await {
             Ok(_) => present.push(reference),
             Err(refusal) if is_gone(&refusal) => missing.push(reference),
-            Err(refusal) => return bad("images", refusal.to_string(), "bottle doctor".to_owned()),
+            Err(refusal) => {
+                let next = "bottle doctor".to_owned();
+                return (bad("images", refusal.to_string(), next), false);
+            }
         }
     }
     if missing.is_empty() {
-        return good("images", present.join(", "));
+        return (good("images", present.join(", ")), true);
     }
-    Check {
+    let check = Check {
         name: "images",
         state: State::Note,
         found: format!("not there yet: {}", missing.join(", ")),
         next: "the first launch pulls or assembles them".to_owned(),
+    };
+    (check, !missing.contains(&pipelock))
+}
+
+fn pipelock_image(manifest: &Manifest) -> String {
+    let named = manifest.images.get(&Role::Pipelock).cloned();
+    named.unwrap_or_else(|| pipelock::IMAGE.to_owned())
+}
+
+/// Launches a bottle of its own whose agent is our own program, up to the proof, and removes it.
+async fn self_test(engine: &Engine, host: &Host, own: &Path, mut manifest: Manifest) -> Check {
+    let failed = |found: String| {
+        bad("self-test", found, "docs/bottle.md, failures, says what it means".to_owned())
+    };
+    let facts = match look::host_facts(host, own) {
+        Ok(mut facts) => match engine.add_facts(&manifest.name, &mut facts).await {
+            Ok(()) => facts,
+            Err(error) => return bad("self-test", error.words, error.next),
+        },
+        Err(error) => return failed(error.to_string()),
+    };
+    let probe = manifest.images.get(&Role::Probe).cloned();
+    let probe = probe.or_else(|| facts.bundles.get(&Role::Probe).map(|it| it.reference.clone()));
+    let Some(image) = probe else { return failed("there is no bottle-guest".to_owned()) };
+    manifest.agent.image = AgentImage::Reference(image);
+    manifest.agent.command = vec!["/usr/bin/bottle-guest".to_owned()];
+    let plan = match crate::plan::plan(&manifest, &facts) {
+        Ok(plan) => plan,
+        Err(error) => return failed(error.to_string()),
+    };
+    let progress = Progress::new(true);
+    let options = Options { tty: false, answers: HashMap::new(), stop_after: None };
+    let launch = Launch::new(engine, &plan, host, &progress, options);
+    let proved = launch.prepare().await;
+    let left = launch.undo().await;
+    match (proved, left) {
+        (Ok(()), Ok(())) => {
+            let count = plan.self_test.closed.len();
+            good(
+                "self-test",
+                format!("a network of ours is closed: {count} addresses do not answer"),
+            )
+        }
+        (Err(error), _) => failed(error.to_string()),
+        (Ok(()), Err(refusals)) => failed(refusals.iter().map(ToString::to_string).collect()),
     }
 }
 

@@ -152,7 +152,7 @@ fn kind(refusal: &Refusal, words: &str) -> Kind {
         _ if has("no such container") => Kind::NoContainer,
         _ if has("pool overlaps") => Kind::SubnetTaken,
         _ if has("port is already allocated") || has("address already in use") => Kind::PortTaken,
-        _ if has("mount") => Kind::BadMount,
+        _ if has("mount") || has("is not a directory") => Kind::BadMount,
         _ if has("runtime") && has("unknown") => Kind::NoRuntime,
         _ => Kind::Other,
     }

@@ -275,5 +275,7 @@ impl<'l> Launch<'l> {
         let own = rustix::process::getpid();
         // A launcher that cannot stop itself goes on, and the test sees that.
         let _ = rustix::process::kill_process(own, rustix::process::Signal::STOP);
+        // The kernel may stop another thread first; this one does no more until it is its turn.
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
     }
 }

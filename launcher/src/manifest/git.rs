@@ -97,9 +97,14 @@ pub(super) fn read(
     })
 }
 
+/// The names that are written, also of upstreams in which something else is wrong.
+pub(super) fn check_names(tables: &[Table<'_, '_>], problems: &mut Vec<Problem>) {
+    let names: Vec<At<String>> = tables.iter().filter_map(|table| table.peek("name")).collect();
+    check_unique(&names, "repositories named", problems);
+}
+
 /// What must hold between the upstreams.
 pub(super) fn check_together(git: &[GitUpstream], problems: &mut Vec<Problem>) {
-    check_unique(git.iter().map(|upstream| &upstream.name), "repositories named", problems);
     for (index, upstream) in git.iter().enumerate() {
         let same = |other: &&GitUpstream| {
             other.url.host == upstream.url.host

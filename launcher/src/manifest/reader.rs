@@ -48,6 +48,13 @@ impl<'t, 'src> Table<'t, 'src> {
             .map(|(key, value)| (At { value: key.get_ref().to_string(), span: key.span() }, value))
     }
 
+    /// A string if there is one, without asking for it.
+    pub(super) fn peek(&self, key: &str) -> Option<At<String>> {
+        let value = self.entries.get(key)?;
+        let text = value.get_ref().as_str()?;
+        Some(At { value: text.to_owned(), span: value.span() })
+    }
+
     pub(super) fn string(
         &mut self,
         key: &'static str,

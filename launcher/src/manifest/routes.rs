@@ -64,13 +64,11 @@ pub(super) fn read_all(
     problems: &mut Vec<Problem>,
 ) -> Vec<Route> {
     let Some(mut table) = table else { return Vec::new() };
-    let routes: Vec<Route> = table
-        .tables("routes", problems)
-        .into_iter()
-        .filter_map(|route| read(route, host, problems))
-        .collect();
+    let tables = table.tables("routes", problems);
+    let paths: Vec<At<String>> = tables.iter().filter_map(|route| route.peek("path")).collect();
+    check_unique(&paths, "routes with the path", problems);
+    let routes = tables.into_iter().filter_map(|route| read(route, host, problems)).collect();
     table.finish(problems);
-    check_unique(routes.iter().map(|route| &route.path), "routes with the path", problems);
     routes
 }
 

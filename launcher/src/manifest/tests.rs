@@ -180,3 +180,27 @@ fn a_secret_never_stands_in_a_problem() {
     let host = given().host;
     assert!(!format!("{host:?}").contains("t0ps3cret"));
 }
+
+#[test]
+fn what_init_writes_is_a_manifest() {
+    use crate::template;
+    assert!(parse(&template::plain("demo")).is_ok());
+    let claude = template::for_agent("demo", template::Known::Claude);
+    let shown = wrong(&claude);
+    assert!(
+        shown.contains("one problem") && shown.contains("ANTHROPIC_API_KEY is not set"),
+        "{shown}"
+    );
+    // What is commented out is right as well, once its comment mark is gone.
+    let all: String = template::plain("demo")
+        .lines()
+        .skip(3)
+        .map(|line| line.strip_prefix("# ").unwrap_or(line).trim_start_matches("# "))
+        .filter(|line| !line.starts_with("http") && !line.starts_with("token_ref = \"GIT"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let shown = wrong(&all);
+    for fine in ["unknown key", "valid TOML", " is a string", " is an array"] {
+        assert!(!shown.contains(fine), "{fine}: {shown}");
+    }
+}

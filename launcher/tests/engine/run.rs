@@ -1,0 +1,128 @@
+//! A launch from its start to its end.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::kit::{Bench, docker, ran};
+
+#[test]
+fn ends_with_the_agents_code_and_leaves_nothing_behind() {
+    let Some(bench) = Bench::new("t-ends") else { return };
+    bench.script("echo to stdout; echo to stderr >&2; exit 3");
+    let ran = bench.run();
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert_eq!(ran.out, "to stdout\n");
+    assert!(ran.err.ends_with("to stderr\n"), "{}", ran.err);
+    for step in ["images", "networks", "containers", "self-test"] {
+        assert!(ran.err.lines().any(|line| line.starts_with(step)), "{step}: {}", ran.err);
+    }
+    assert_eq!(bench.left(), Vec::<String>::new());
+}
+
+#[test]
+fn stdin_reaches_the_agent_byte_for_byte_and_ends() {
+    let Some(bench) = Bench::new("t-stdin") else { return };
+    bench.script("sha256sum");
+    let bytes: Vec<u8> = (0..300_000u32).map(|n| (n * 7 % 251) as u8).collect();
+    let mut child = bench
+        .command(&["run", "-q", bench.name])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bottle runs");
+    child.stdin.take().expect("it is piped").write_all(&bytes).expect("bottle reads");
+    let ran = ran(child.wait_with_output().expect("bottle ends"));
+    let digest = {
+        use sha2::Digest as _;
+        let digest = sha2::Sha256::digest(&bytes);
+        digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    assert_eq!(ran.out, format!("{digest}  -\n"), "{ran:?}");
+    assert_eq!(ran.code, Some(0));
+}
+
+#[test]
+fn the_agent_is_nobody_and_can_write_where_it_works() {
+    let Some(bench) = Bench::new("t-nobody") else { return };
+    bench.script(
+        "id -u; touch /work/x ~/x /tmp/x && echo wrote; touch /x /etc/x /run/bottle/x 2>/dev/null || echo refused; \
+         grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; ls /var/run/docker.sock 2>/dev/null; \
+         cp /usr/bin/true /tmp/t 2>/dev/null; cat /tmp/nothing 2>/dev/null; echo end",
+    );
+    let ran = bench.run();
+    let said: Vec<&str> = ran.out.lines().map(str::trim).collect();
+    assert_eq!(said[..3], ["1000", "wrote", "refused"], "{ran:?}");
+    assert!(said.contains(&"CapEff:\t0000000000000000"), "{ran:?}");
+    assert!(said.contains(&"CapBnd:\t0000000000000000"), "{ran:?}");
+    assert!(said.contains(&"NoNewPrivs:\t1"), "{ran:?}");
+    assert!(said.contains(&"Seccomp:\t2"), "{ran:?}");
+    assert!(!ran.out.contains("docker.sock"));
+}
+
+#[test]
+fn detached_it_can_be_listed_executed_in_read_and_stopped() {
+    let Some(bench) = Bench::new("t-detached") else { return };
+    bench.script("echo started; sleep 600");
+    let ran = bench.bottle(&["run", "--detach", bench.name]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let rows: serde_json::Value =
+        serde_json::from_str(&bench.bottle(&["ls", "--json"]).out).expect("ls speaks JSON");
+    let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["bottle"] == bench.name));
+    assert_eq!(row.expect("it is listed")["state"], "running");
+    let exec = bench.bottle(&["exec", bench.name, "sh", "-c", "id -u; exit 5"]);
+    assert_eq!((exec.code, exec.out.as_str()), (Some(5), "1000\n"), "{exec:?}");
+    // A leftover is not what runs.
+    let cleanup = bench.bottle(&["cleanup", bench.name]);
+    assert!(cleanup.out.contains("left alone, its agent runs"), "{cleanup:?}");
+    let again = bench.run();
+    assert_eq!(again.code, Some(69));
+    assert!(again.err.contains(&format!("run `bottle cleanup {}`", bench.name)), "{again:?}");
+    let curl =
+        bench.bottle(&["exec", bench.name, "curl", "-sS", "-m", "5", "https://blocked.test/"]);
+    assert_ne!(curl.code, Some(0));
+    let logs = bench.bottle(&["logs", "--denied", bench.name]);
+    assert!(logs.out.contains("pipelock   DENIED CONNECT blocked.test:443: "), "{logs:?}");
+    let stop = bench.bottle(&["stop", "--time", "0", bench.name]);
+    assert_eq!(stop.code, Some(0), "{stop:?}");
+    assert_eq!(bench.left(), Vec::<String>::new());
+    assert_eq!(bench.bottle(&["stop", bench.name]).code, Some(69));
+}
+
+#[test]
+fn run_does_what_plan_says() {
+    let Some(bench) = Bench::new("t-plan") else { return };
+    bench.script("sleep 600");
+    let plan: serde_json::Value =
+        serde_json::from_str(&bench.bottle(&["plan", "--json", bench.name]).out).expect("JSON");
+    assert_eq!(bench.left(), Vec::<String>::new(), "a plan makes nothing");
+    assert_eq!(bench.bottle(&["run", "-d", bench.name]).code, Some(0));
+    for planned in plan["containers"].as_array().expect("containers") {
+        if planned["role"] == "probe" {
+            continue;
+        }
+        let name = planned["name"].as_str().expect("a name");
+        let made: serde_json::Value =
+            serde_json::from_str(&docker(&["inspect", name])).expect("JSON");
+        let host = &made[0]["HostConfig"];
+        assert_eq!(made[0]["Config"]["Image"], planned["image"]);
+        assert_eq!(made[0]["Config"]["User"], planned["user"]);
+        assert_eq!(host["ReadonlyRootfs"], planned["read_only"]);
+        assert_eq!(host["Memory"], planned["limits"]["memory"]);
+        assert_eq!(host["PidsLimit"], planned["limits"]["pids"]);
+        assert_eq!(host["CapDrop"][0], "ALL");
+        assert_eq!(host["CapAdd"], serde_json::Value::Null);
+        assert_eq!(host["SecurityOpt"][0], "no-new-privileges");
+        assert_eq!(host["Privileged"], false);
+        let networks = made[0]["NetworkSettings"]["Networks"].as_object().expect("networks");
+        let egress = planned["place"]["networks"]["egress"] == true;
+        assert_eq!(networks.len(), if egress { 2 } else { 1 }, "{name}");
+    }
+    for planned in plan["networks"].as_array().expect("networks") {
+        let name = planned["name"].as_str().expect("a name");
+        let made: serde_json::Value =
+            serde_json::from_str(&docker(&["network", "inspect", name])).expect("JSON");
+        assert_eq!(made[0]["IPAM"]["Config"][0]["Subnet"], planned["subnet"]);
+        assert_eq!(made[0]["Internal"], planned["closed"]);
+    }
+}

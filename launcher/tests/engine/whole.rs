@@ -1,0 +1,307 @@
+//! The whole thing: an agent clones, pushes, is refused a secret, calls an API with a credential it
+//! never sees, and reaches nothing else.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::kit::{AGENT_IMAGE, Bench, await_that, docker, succeed};
+
+const TOKEN: &str = "tok-5e0c9d7a1b3f";
+
+/// The host as containers see it: docker0, which the agent's network must not reach.
+fn host() -> String {
+    docker(&["network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge"])
+}
+
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A real origin: a bare repository behind a real sshd.
+struct Origin {
+    _sshd: Server,
+    repository: PathBuf,
+    url: String,
+    host_key: String,
+    identity: PathBuf,
+}
+
+fn origin(folder: &Path, host: &str) -> Origin {
+    let path = |name: &str| folder.join(name);
+    let text = |path: &Path| path.to_str().expect("ASCII").to_owned();
+    for key in ["host", "client"] {
+        let key = text(&path(key));
+        succeed(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", &key]));
+    }
+    std::fs::copy(path("client.pub"), path("authorized")).expect("a file");
+    let repository = path("app.git");
+    let work = path("seed");
+    let git = |words: &[&str]| succeed(Command::new("git").current_dir(folder).args(words));
+    git(&["init", "-q", "--bare", "-b", "main", &text(&repository)]);
+    git(&["init", "-q", "-b", "main", &text(&work)]);
+    std::fs::write(work.join("file"), "first\n").expect("a file");
+    let seed = |words: &[&str]| {
+        let me = ["-c", "user.name=t", "-c", "user.email=t@example.com"];
+        succeed(Command::new("git").current_dir(&work).args(me).args(words))
+    };
+    seed(&["add", "."]);
+    seed(&["commit", "-qm", "first"]);
+    seed(&["push", "-q", &text(&repository), "main"]);
+    let port = free_port(host);
+    let config = format!(
+        "Port {port}\nListenAddress {host}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+         PermitRootLogin prohibit-password\nPasswordAuthentication no\nUsePAM no\n",
+        text(&path("host")),
+        text(&path("authorized")),
+    );
+    std::fs::write(path("sshd_config"), config).expect("a file");
+    std::fs::create_dir_all("/run/sshd").expect("we are root");
+    let sshd = Command::new("/usr/sbin/sshd")
+        .args(["-D", "-e", "-f", &text(&path("sshd_config"))])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssh-server is installed");
+    let host_key = std::fs::read_to_string(path("host.pub")).expect("a key");
+    Origin {
+        _sshd: Server(sshd),
+        url: format!("ssh://root@git.internal:{port}{}", text(&repository)),
+        repository,
+        host_key: host_key.split_whitespace().take(2).collect::<Vec<_>>().join(" "),
+        identity: path("client"),
+    }
+}
+
+fn free_port(host: &str) -> u16 {
+    let listener = TcpListener::bind((host, 0)).expect("an address of this host");
+    listener.local_addr().expect("it is bound").port()
+}
+
+/// An API by real TLS, whose name only a name server of ours knows.
+struct Api {
+    _servers: [Server; 2],
+    seen: PathBuf,
+    url: String,
+    ca: PathBuf,
+}
+
+fn api(folder: &Path, host: &str) -> Api {
+    let text = |name: &str| folder.join(name).to_str().expect("ASCII").to_owned();
+    let openssl = |words: &[&str]| succeed(Command::new("openssl").args(words));
+    let (ca, ca_key, key) = (text("ca.pem"), text("ca.key"), text("api.key"));
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test CA",
+        "-keyout",
+        &ca_key,
+        "-out",
+        &ca,
+    ]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-subj",
+        "/CN=api.test",
+        "-keyout",
+        &key,
+        "-out",
+        &text("api.csr"),
+    ]);
+    std::fs::write(folder.join("san"), "subjectAltName=DNS:api.test\n").expect("a file");
+    openssl(&[
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-in",
+        &text("api.csr"),
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-CAcreateserial",
+        "-extfile",
+        &text("san"),
+        "-out",
+        &text("api.pem"),
+    ]);
+    let seen = folder.join("seen");
+    let port = free_port(host).to_string();
+    let mut https = python(HTTPS, &[host, &port, &text("api.pem"), &key, &text("seen")]);
+    let mut dns = python(DNS, &[host]);
+    for server in [&mut https, &mut dns] {
+        let mut word = [0; 6];
+        let out = server.0.stdout.as_mut().expect("it is piped");
+        out.read_exact(&mut word).expect("it says that it is ready");
+    }
+    let url = format!("https://api.test:{port}");
+    Api { _servers: [https, dns], seen, url, ca: ca.into() }
+}
+
+fn python(program: &str, arguments: &[&str]) -> Server {
+    let child = Command::new("python3")
+        .args(["-c", program])
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is installed");
+    Server(child)
+}
+
+const HTTPS: &str = r#"
+import http.server, ssl, sys
+host, port, cert, key, seen = sys.argv[1:]
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        open(seen, "a").write(self.path + "\n" + str(self.headers))
+        body = b"hello from the api\n"
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *a): pass
+s = http.server.ThreadingHTTPServer((host, int(port)), H)
+c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(cert, key)
+s.socket = c.wrap_socket(s.socket, server_side=True)
+print("ready", flush=True)
+s.serve_forever()
+"#;
+
+/// Knows one name: api.test is this host.
+const DNS: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind((sys.argv[1], 53))
+print("ready", flush=True)
+while True:
+    q, who = s.recvfrom(1500)
+    end = q.index(b"\0", 12) + 5
+    a = q[12:end] == b"\x03api\x04test\x00\x00\x01\x00\x01"
+    answer = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04" + socket.inet_aton(sys.argv[1]) if a else b""
+    flags = b"\x81\x80" if a or q[12:end].startswith(b"\x03api\x04test\x00") else b"\x81\x83"
+    s.sendto(q[:2] + flags + b"\0\1" + (b"\0\1" if a else b"\0\0") + b"\0\0\0\0" + q[12:end] + answer, who)
+"#;
+
+// The token is put together inside, so that no scanner finds it in this file.
+const SCRIPT: &str = r#"
+cd /work/app && git remote get-url origin
+echo second >> file && git commit -qam second && git push -q origin main && echo LANDED
+printf 'token = "%s%s"\n' ghp_ x7Kd93mZqLp0VbT4sRw8YcNf2HgJ6aUe1oXi > config.py
+git add . && git commit -qm 'add config' && git push origin main; echo "SECRET $?"
+curl -sS http://cred-proxy:9099/api/v1/thing -H 'Authorization: Bearer mine'; env
+curl -sS -m 10 https://example.com/ || echo OUTSIDE-CLOSED
+curl -sS -m 3 --noproxy '*' http://198.51.100.7/ || echo ROUTE-CLOSED
+exit 3
+"#;
+
+#[test]
+fn an_agent_works_through_its_sidecars_and_reaches_nothing_else() {
+    let Some(mut bench) = Bench::new("t-whole") else { return };
+    crate::kit::assemble(&["git-gate", "cred-proxy", "gitleaks"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = host();
+    let origin = origin(folder.path(), &host);
+    let api = api(folder.path(), &host);
+    bench.variables = vec![("A_TOKEN".to_owned(), TOKEN.to_owned())];
+    bench.manifest(&format!(
+        r#"
+ca_file = "{ca}"
+dns = ["{host}"]
+[agent]
+image = "{AGENT_IMAGE}"
+command = ["sh", "-c", '''{SCRIPT}''']
+clone = ["app"]
+author = "Agent <agent@example.com>"
+[egress]
+private = ["api.test"]
+[[git]]
+name = "app"
+upstream = "{upstream}"
+identity_file = "{identity}"
+known_host_key = "{host_key}"
+extra_hosts = {{ "git.internal" = "{host}" }}
+[[cred_proxy.routes]]
+path = "/api/"
+upstream = "{api}"
+auth_scheme = "Bearer"
+token_ref = "A_TOKEN"
+"#,
+        ca = api.ca.display(),
+        upstream = origin.url,
+        identity = origin.identity.display(),
+        host_key = origin.host_key,
+        api = api.url,
+    ));
+    let ran = bench.run();
+    let shown = format!("{}\n{}", ran.out, ran.err);
+    assert_eq!(ran.code, Some(3), "{shown}");
+    assert_eq!(
+        ran.out.lines().next(),
+        Some(origin.url.as_str()).map(|_| "git://git-gate/app.git"),
+        "{shown}"
+    );
+    assert!(ran.out.contains("LANDED\n"), "{shown}");
+    assert!(ran.out.contains("SECRET 1\n"), "{shown}");
+    assert!(ran.err.contains("remote: "), "the refusal is seen: {shown}");
+    assert!(ran.err.contains("config.py"), "it names the path: {shown}");
+    assert!(ran.out.contains("hello from the api\n"), "{shown}");
+    assert!(ran.out.contains("OUTSIDE-CLOSED") && ran.out.contains("ROUTE-CLOSED"), "{shown}");
+    assert!(!shown.contains(TOKEN), "the agent saw the token: {shown}");
+    let log = succeed(Command::new("git").args(["-C"]).arg(&origin.repository).args([
+        "log",
+        "--format=%s %an",
+        "main",
+    ]));
+    assert_eq!(log, "second Agent\nfirst t\n");
+    let seen = std::fs::read_to_string(&api.seen).expect("the API was asked");
+    assert!(seen.starts_with("/v1/thing\n"), "{seen}");
+    assert!(seen.contains(&format!("uthorization: Bearer {TOKEN}")), "{seen}");
+    assert!(!seen.contains("mine"), "the agent's own header went through: {seen}");
+    assert_eq!(bench.left(), Vec::<String>::new());
+}
+
+#[test]
+fn an_upstream_that_shows_another_key_stops_the_launch_with_the_gates_words() {
+    let Some(bench) = Bench::new("t-pin") else { return };
+    crate::kit::assemble(&["git-gate", "gitleaks"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = host();
+    let origin = origin(folder.path(), &host);
+    let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ";
+    bench.manifest(&format!(
+        "[agent]\nimage = \"{AGENT_IMAGE}\"\ncommand = [\"true\"]\nclone = [\"app\"]\n[[git]]\nname = \"app\"\n\
+         upstream = \"{}\"\nidentity_file = \"{}\"\nknown_host_key = \"{other}\"\nextra_hosts = {{ \"git.internal\" = \"{host}\" }}\n",
+        origin.url,
+        origin.identity.display(),
+    ));
+    await_that("sshd listens", || {
+        std::net::TcpStream::connect((host.as_str(), port(&origin.url))).is_ok()
+    });
+    let ran = bench.run();
+    assert_eq!(ran.code, Some(69), "{ran:?}");
+    assert!(ran.err.contains("git ended with 128"), "{ran:?}");
+    assert!(ran.err.to_lowercase().contains("host key"), "{ran:?}");
+    assert_eq!(bench.left(), Vec::<String>::new());
+}
+
+fn port(url: &str) -> u16 {
+    let rest = url.rsplit("git.internal:").next().unwrap_or_default();
+    rest.split('/').next().and_then(|port| port.parse().ok()).expect("the url has a port")
+}
