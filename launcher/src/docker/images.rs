@@ -130,6 +130,8 @@ impl Engine {
                 }
             };
             for text in line.stream.iter().flat_map(|text| text.lines()) {
+                // A builder colours what a step says to stderr.
+                let text = console::strip_ansi_codes(text.trim_end());
                 let text = text.trim_end();
                 if text.is_empty() {
                     continue;
