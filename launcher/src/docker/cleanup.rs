@@ -1,6 +1,10 @@
 //! Removes what launches made: after any crash, in any order, twice.
 
+use std::time::{Duration, Instant};
+
 use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
+
+use futures_util::future::join_all;
 
 use super::engine::{Engine, EngineError, Step, dress, is_gone};
 use super::find::{self, Found, Kind};
@@ -8,6 +12,11 @@ use super::lock;
 use crate::guest::hold;
 use crate::host::Host;
 use crate::names::BottleName;
+
+/// How long removing is tried again.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two tries.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// What is to be done with one bottle.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -40,30 +49,48 @@ impl Engine {
 
     /// Removes the things, containers first. What is gone already is no error.
     ///
-    /// Goes on after a refusal, so that one stuck thing does not keep the others.
+    /// Goes on after a refusal, so that one stuck thing does not keep the others, and asks again for a
+    /// while: another `bottle` may be removing the containers that keep a network.
     ///
     /// # Errors
-    /// The refusals, each with the engine's words.
+    /// The last refusals, each with the engine's words.
     pub async fn remove(&self, things: &[Found]) -> Result<(), Vec<EngineError>> {
-        let mut refusals = Vec::new();
-        for kind in [Kind::Container, Kind::Network, Kind::Volume] {
-            let of_kind = things.iter().filter(|thing| thing.kind == kind);
-            let removals = of_kind.map(|thing| self.remove_one(thing));
-            let results = futures_util::future::join_all(removals).await;
-            refusals.extend(results.into_iter().filter_map(Result::err));
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut refusals = Vec::new();
+            for kind in [Kind::Container, Kind::Network, Kind::Volume] {
+                let of_kind = things.iter().filter(|thing| thing.kind == kind);
+                let results = join_all(of_kind.map(|thing| self.remove_one(thing))).await;
+                refusals.extend(results.into_iter().filter_map(Result::err));
+            }
+            if refusals.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(refusals);
+            }
+            tokio::time::sleep(BREATH).await;
         }
-        if refusals.is_empty() { Ok(()) } else { Err(refusals) }
     }
 
-    /// Removes all that one launch made, or all of a bottle.
+    /// Removes all that one launch made.
+    ///
+    /// Looks again until nothing is found: the engine may still be making what it was asked for last.
     pub(super) async fn remove_launch(
         &self,
         bottle: &BottleName,
         launch: &str,
     ) -> Result<(), Vec<EngineError>> {
-        let found = self.find(Some(bottle)).await.map_err(|error| vec![error])?;
-        let own: Vec<Found> = found.into_iter().filter(|thing| thing.launch == launch).collect();
-        self.remove(&own).await
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = self.find(Some(bottle)).await.map_err(|error| vec![error])?;
+            let own: Vec<Found> = found.into_iter().filter(|it| it.launch == launch).collect();
+            if own.is_empty() || Instant::now() >= until {
+                return Ok(());
+            }
+            self.remove(&own).await?;
+            tokio::time::sleep(BREATH).await;
+        }
     }
 
     async fn remove_one(&self, thing: &Found) -> Result<(), EngineError> {

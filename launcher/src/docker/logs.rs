@@ -88,7 +88,9 @@ pub fn legible(entry: &Entry) -> String {
 
 /// What was denied, if the line says that something was.
 pub fn denial(role: &str, line: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(line).ok()?;
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else {
+        return text_denial(line);
+    };
     let text = |key: &str| find(&value, key).unwrap_or_default();
     match role {
         "pipelock" => {
@@ -137,6 +139,19 @@ pub fn denial(role: &str, line: &str) -> Option<String> {
     }
 }
 
+/// tracing's text: time, level, `span{field=value …}: ` and the message with its fields.
+fn text_denial(line: &str) -> Option<String> {
+    let plain = console::strip_ansi_codes(line);
+    let (before, message) = plain.split_once("}: ")?;
+    let denied =
+        ["denied", "failed", "refused", "rejected"].iter().any(|it| message.starts_with(it));
+    let repo = before.split_once("git.repo=\"").and_then(|(_, rest)| rest.split('"').next());
+    denied.then(|| match repo {
+        Some(repo) => printable(&format!("{repo}: {message}")),
+        None => printable(message),
+    })
+}
+
 /// tracing's JSON keeps an event's fields below `fields`, and its span's below `span`.
 fn find(value: &serde_json::Value, key: &str) -> Option<String> {
     let places = [Some(value), value.get("fields"), value.get("span")];
@@ -172,6 +187,9 @@ mod tests {
     fn marks_what_the_others_refused() {
         let line = r#"{"level":"WARN","fields":{"message":"push refused","reason":"secret found"},"span":{"git.repo":"app"}}"#;
         assert_eq!(denial("git-gate", line).unwrap(), "push refused · app · secret found");
+        let line = "2026-11-24T11:33:57Z  INFO session{session.id=6b git.repo=\"app\" git.version=V0}: failed error.blame=client";
+        assert_eq!(denial("git-gate", line).unwrap(), "app: failed error.blame=client");
+        assert_eq!(denial("git-gate", &line.replace("failed", "served")), None);
     }
 
     #[test]

@@ -17,8 +17,6 @@ const ROOTS: &str = "/run/bottle/roots.pem";
 
 pub(super) fn agent(manifest: &Manifest, image: String, guest: PathBuf) -> ContainerPlan {
     let agent = &manifest.agent;
-    let mut entrypoint = vec![hold::PROGRAM, "hold", "--"];
-    entrypoint.retain(|word| !word.is_empty());
     let volume = |volume: String, target: &str| MountPlan {
         volume: Some(volume),
         target: target.to_owned(),
@@ -28,7 +26,7 @@ pub(super) fn agent(manifest: &Manifest, image: String, guest: PathBuf) -> Conta
         role: Role::Agent,
         name: manifest.name.container(Role::Agent),
         image,
-        entrypoint: Some(entrypoint.into_iter().map(str::to_owned).collect()),
+        entrypoint: Some([hold::PROGRAM, "hold", "--"].map(str::to_owned).into()),
         command: (!agent.command.is_empty()).then(|| agent.command.clone()),
         user: format!("{}:{}", agent.uid, agent.gid),
         workdir: Some(agent.workdir.clone()),

@@ -210,10 +210,9 @@ fn prepare() {
         "no Docker engine answers: start dockerd, or BOTTLE_TEST_ENGINE=skip leaves these tests out\n{}",
         String::from_utf8_lossy(&engine.stderr)
     );
-    assemble(&["bottle-guest"]);
+    assemble();
     build_agent();
     if pipelock() == STANDIN_IMAGE {
-        assemble(&["pipelock-standin"]);
         let program = std::fs::read(libexec().join("pipelock-standin")).expect("it was assembled");
         let mut rootfs = tar::Builder::new(Vec::new());
         add(&mut rootfs, "pipelock", 0o755, &program);
@@ -221,13 +220,13 @@ fn prepare() {
     }
 }
 
-/// Links programs statically, into the folder where `bottle` finds them.
-pub(crate) fn assemble(programs: &[&str]) {
+/// Links the sidecars' programs statically, into the folder where `bottle` finds them.
+fn assemble() {
     let target = libexec();
     let target = target.ancestors().nth(2).expect("target/debug/libexec");
     let profile = if cfg!(debug_assertions) { &[][..] } else { &["--release"] };
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/assemble");
-    succeed(Command::new(recipe).args(profile).args(programs).env("CARGO_TARGET_DIR", target));
+    succeed(Command::new(recipe).args(profile).env("CARGO_TARGET_DIR", target));
 }
 
 /// An image with a shell, git and curl, of this machine's own programs and the libraries they name.

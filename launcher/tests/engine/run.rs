@@ -126,3 +126,41 @@ fn run_does_what_plan_says() {
         assert_eq!(made[0]["Internal"], planned["closed"]);
     }
 }
+
+#[test]
+fn stopped_from_elsewhere_a_run_ends_with_the_agents_code() {
+    let Some(bench) = Bench::new("t-stopped") else { return };
+    bench.script("trap 'exit 7' TERM; echo up; while true; do sleep 1; done");
+    let mut child = bench
+        .command(&["run", "-q", bench.name])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bottle runs");
+    let mut word = [0; 3];
+    let out = child.stdout.as_mut().expect("it is piped");
+    std::io::Read::read_exact(out, &mut word).expect("the agent speaks");
+    let stop = bench.bottle(&["stop", bench.name]);
+    assert_eq!(stop.code, Some(0), "{stop:?}");
+    let ran = ran(child.wait_with_output().expect("bottle ends"));
+    assert_eq!((ran.code, ran.err.as_str()), (Some(7), ""), "{ran:?}");
+    assert_eq!(bench.left(), Vec::<String>::new());
+}
+
+#[test]
+fn the_doctor_proves_a_network_closed_and_leaves_nothing() {
+    let Some(bench) = Bench::new("t-doctor") else { return };
+    bench.script("true");
+    // The first launch assembles the probe's image.
+    assert_eq!(bench.run().code, Some(0));
+    let ran = bench.bottle(&["doctor", "--json", bench.name]);
+    let checks: serde_json::Value = serde_json::from_str(&ran.out).expect("JSON");
+    let state = |name: &str| {
+        let check = checks.as_array()?.iter().find(|check| check["name"] == name)?;
+        check["state"].as_str()
+    };
+    for name in ["engine", "version", "runtimes", "self-test"] {
+        assert_eq!(state(name), Some("good"), "{name}: {ran:?}");
+    }
+    assert_eq!(docker(&["ps", "-aq", "--filter", "label=dev.bottle.name=doctor"]), "");
+}

@@ -10,7 +10,6 @@ const KEY: &str = "PRIVATE-KEY-9c1d55aa07";
 #[test]
 fn no_secret_is_in_arguments_labels_images_inspection_or_logs() {
     let Some(mut bench) = Bench::new("t-secret") else { return };
-    crate::kit::assemble(&["git-gate", "cred-proxy", "gitleaks"]);
     std::fs::write(bench.home.path().join("key"), KEY).expect("a file");
     bench.variables = vec![("A_TOKEN".to_owned(), TOKEN.to_owned())];
     let host_key =

@@ -214,7 +214,6 @@ exit 3
 #[test]
 fn an_agent_works_through_its_sidecars_and_reaches_nothing_else() {
     let Some(mut bench) = Bench::new("t-whole") else { return };
-    crate::kit::assemble(&["git-gate", "cred-proxy", "gitleaks"]);
     let folder = tempfile::tempdir().expect("a folder");
     let host = host();
     let origin = origin(folder.path(), &host);
@@ -280,7 +279,6 @@ token_ref = "A_TOKEN"
 #[test]
 fn an_upstream_that_shows_another_key_stops_the_launch_with_the_gates_words() {
     let Some(bench) = Bench::new("t-pin") else { return };
-    crate::kit::assemble(&["git-gate", "gitleaks"]);
     let folder = tempfile::tempdir().expect("a folder");
     let host = host();
     let origin = origin(folder.path(), &host);
