@@ -36,6 +36,8 @@ pub struct Manifest {
     pub git: Vec<GitUpstream>,
     /// Every upstream's `extra_hosts` as one map, host to address.
     pub extra_hosts: BTreeMap<String, IpAddr>,
+    /// Findings of the scan that may pass, by the fingerprint a refusal prints.
+    pub scan_allow: Vec<String>,
     pub routes: Vec<Route>,
     /// References that stand in for the built-in ones.
     pub images: BTreeMap<Role, String>,
@@ -114,6 +116,7 @@ fn read_top(
     git::check_together(&git, problems);
     let extra_hosts = git::merge_extra_hosts(&git, problems);
     let agent = agent_table.and_then(|table| agent::read(table, &git, host, problems));
+    let scan_allow = read_scan(top.table("scan", problems), problems);
     let routes = routes::read_all(top.table("cred_proxy", problems), host, problems);
     let egress = egress::read(top.table("egress", problems), problems);
     egress::check_no_way_around(&egress, &git, &routes, problems);
@@ -133,6 +136,7 @@ fn read_top(
         egress,
         git,
         extra_hosts,
+        scan_allow,
         routes,
         images,
         limits,
@@ -141,6 +145,13 @@ fn read_top(
         runtime,
         self_test,
     })
+}
+
+fn read_scan(table: Option<Table<'_, '_>>, problems: &mut Vec<Problem>) -> Vec<String> {
+    let Some(mut table) = table else { return Vec::new() };
+    let allow = table.strings("allow", problems).map(|list| list.value).unwrap_or_default();
+    table.finish(problems);
+    allow.into_iter().map(|fingerprint| fingerprint.value).collect()
 }
 
 fn read_images(

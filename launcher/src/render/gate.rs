@@ -34,7 +34,7 @@ pub fn config(manifest: &Manifest) -> Result<String, Error> {
     let config = Config {
         data: DATA.into(),
         listen: Listen { git: Some(listen), ..Listen::default() },
-        scan: Scan::default(),
+        scan: Scan { allow: manifest.scan_allow.clone(), ..Scan::default() },
         policy: Policy::default(),
         limits: Limits::default(),
         repos,
