@@ -1,91 +1,103 @@
 //! The agent's terminal is the person's: byte for byte, in its size, left and taken up again.
 
-use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
-
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use crate::kit::Bench;
 
 /// A terminal with a `bottle` in it.
 struct Terminal {
-    screen: File,
+    keyboard: ChildStdin,
+    screen: Receiver<Vec<u8>>,
     child: Child,
     seen: Vec<u8>,
 }
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A terminal of its own for a command; ours are its keyboard and screen. SIGUSR1 makes it 40 by 120.
+const TERMINAL: &str = r#"
+import fcntl, os, pty, signal, struct, subprocess, sys, termios, threading
+rows, columns = int(sys.argv[1]), int(sys.argv[2])
+master, slave = pty.openpty()
+def size(r, c): fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", r, c, 0, 0))
+size(rows, columns)
+signal.signal(signal.SIGUSR1, lambda *_: size(40, 120))
+child = subprocess.Popen(sys.argv[3:], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+    preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+os.close(slave)
+def keys():
+    while data := os.read(0, 4096): os.write(master, data)
+threading.Thread(target=keys, daemon=True).start()
+while True:
+    try: data = os.read(master, 4096)
+    except OSError: break
+    if not data: break
+    os.write(1, data)
+os._exit(child.wait())
+"#;
+
 impl Terminal {
     fn open(bench: &Bench, arguments: &[&str], rows: u16, columns: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&master).expect("a terminal");
-        unlockpt(&master).expect("a terminal");
-        let name = ptsname(&master, Vec::new()).expect("a terminal has a name");
-        let name = name.to_str().expect("in ASCII").to_owned();
-        let screen = File::from(master);
-        let slave = OpenOptions::new().read(true).write(true).open(name).expect("its other side");
-        resize(&screen, rows, columns);
         let bottle = bench.command(arguments);
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(bottle.get_program()).args(bottle.get_args());
-        command.env_clear();
+        let mut command = Command::new("python3");
+        command.args(["-c", TERMINAL, &rows.to_string(), &columns.to_string()]);
+        command.arg(bottle.get_program()).args(bottle.get_args()).env_clear();
         for (key, value) in bottle.get_envs() {
             command.env(key, value.expect("only set ones"));
         }
-        let side = || slave.try_clone().expect("a file");
-        let child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("setsid");
-        Self { screen, child, seen: Vec::new() }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("python3 is installed");
+        let keyboard = child.stdin.take().expect("it is piped");
+        let out = child.stdout.take().expect("it is piped");
+        Self { keyboard, screen: watch(out), child, seen: Vec::new() }
     }
 
     /// Reads until the words stand on the screen, and forgets all up to there.
     fn expect(&mut self, words: &[u8]) -> Vec<u8> {
-        let until = Instant::now() + DEADLINE;
         loop {
             if let Some(at) = self.seen.windows(words.len()).position(|window| window == words) {
                 let rest = self.seen.split_off(at + words.len());
                 return std::mem::replace(&mut self.seen, rest);
             }
-            let seen = String::from_utf8_lossy(&self.seen).into_owned();
-            assert!(
-                Instant::now() < until,
-                "{:?} never came: {seen}",
-                String::from_utf8_lossy(words)
-            );
-            assert!(self.read(), "the terminal closed before {words:?}: {seen}");
+            match self.screen.recv_timeout(DEADLINE) {
+                Ok(bytes) => self.seen.extend(bytes),
+                Err(error) => panic!(
+                    "{error}: {:?} never came: {}",
+                    String::from_utf8_lossy(words),
+                    String::from_utf8_lossy(&self.seen)
+                ),
+            }
         }
-    }
-
-    fn read(&mut self) -> bool {
-        let mut fds = [PollFd::new(&self.screen, PollFlags::IN)];
-        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-        if rustix::event::poll(&mut fds, Some(&second)).expect("poll") == 0 {
-            return true;
-        }
-        let mut buffer = [0; 4096];
-        // Linux answers EIO when the other side is closed.
-        let count = self.screen.read(&mut buffer).unwrap_or(0);
-        self.seen.extend_from_slice(&buffer[..count]);
-        count > 0
     }
 
     fn type_in(&mut self, bytes: &[u8]) {
-        self.screen.write_all(bytes).expect("it is open");
+        self.keyboard.write_all(bytes).expect("it is open");
+    }
+
+    fn resize(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::USR1).expect("it is ours");
     }
 
     fn end(mut self) -> Option<i32> {
-        while self.read() {}
         self.child.wait().expect("it ends").code()
     }
 }
 
-fn resize(screen: &File, rows: u16, columns: u16) {
-    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    tcsetwinsize(screen, size).expect("a terminal has a size");
+fn watch(mut out: ChildStdout) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = sync_channel(1024);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = out.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }
 
 #[test]
@@ -112,7 +124,7 @@ fn every_byte_passes_both_ways_and_the_size_is_right_from_the_start() {
     let mut out = terminal.expect(b"done");
     out.truncate(out.len() - 4);
     assert_eq!(out, (0..=255).collect::<Vec<u8>>());
-    resize(&terminal.screen, 40, 120);
+    terminal.resize();
     crate::kit::await_that("the new size arrives", || {
         let ran = bench.bottle(&["exec", bench.name, "sh", "-c", "stty size </proc/1/fd/0"]);
         ran.out.trim() == "40 120"
