@@ -36,6 +36,8 @@ pub enum Error {
     Empty,
     #[error("'{0}' is not a service of this server")]
     Service(String),
+    #[error("request line holds something else than a host behind the path")]
+    Parameter,
     #[error("request names no repository")]
     NoPath,
     #[error("the command's quoting is broken")]

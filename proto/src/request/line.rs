@@ -42,12 +42,19 @@ fn parse_line(line: &[u8]) -> Result<Request, Error> {
     }
     let mut request =
         Request { service, path: path.into(), host: None, version: Version::default() };
-    for parameter in parts {
-        if let Some(host) = parameter.strip_prefix(b"host=") {
+    // first the host alone, then, behind an empty one, whatever came to git later (git's daemon.c, parse_host_arg)
+    match parts.next().unwrap_or_default() {
+        b"" => {}
+        host => {
+            let host = host.strip_prefix(b"host=").ok_or(Error::Parameter)?;
             request.host = Some(host.into());
-        } else {
-            request.version = request.version.max(Version::from_parameters(parameter));
+            if parts.next().is_some_and(|between| !between.is_empty()) {
+                return Err(Error::Parameter);
+            }
         }
+    }
+    for parameter in parts {
+        request.version = request.version.max(Version::from_parameters(parameter));
     }
     Ok(request)
 }
@@ -101,6 +108,8 @@ mod tests {
             (b"", service("")),
             (b"git-upload-pack", Error::NoPath),
             (b"git-upload-pack \0host=h\0", Error::NoPath),
+            (b"git-upload-pack /a\0b\0host=h\0", Error::Parameter),
+            (b"git-upload-pack /a\0host=h\0b\0", Error::Parameter),
         ] {
             let mut packet = Vec::new();
             pktline::encode(&mut packet, text);
