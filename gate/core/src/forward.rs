@@ -8,11 +8,13 @@ mod open;
 mod pack;
 mod precheck;
 mod pulse;
+#[cfg(test)]
+mod tests;
 
-pub use converse::{Answer, Fate, send};
-pub use open::{Opened, open};
-pub use pack::{WritePack, WritePackError};
-pub use precheck::precheck;
+pub(crate) use converse::{Answer, Fate, send};
+pub(crate) use open::{Opened, open};
+pub(crate) use pack::{WritePack, WritePackError};
+pub(crate) use precheck::precheck;
 
 use bstr::BString;
 use proto::send_pack::Update;
@@ -23,22 +25,22 @@ const AGENT: &str = concat!("git-gate/", env!("CARGO_PKG_VERSION"));
 
 /// What the origin is asked to do.
 #[derive(Clone, Debug)]
-pub struct Order {
-    pub format: ObjectFormat,
+pub(crate) struct Order {
+    pub(crate) format: ObjectFormat,
     /// At least one; `old` is what the origin must still have.
-    pub updates: Vec<Update>,
+    pub(crate) updates: Vec<Update>,
     /// Whether all stand or fall together.
-    pub atomicity: Atomicity,
+    pub(crate) atomicity: Atomicity,
     /// Push options, handed on as they came.
-    pub options: Vec<BString>,
+    pub(crate) options: Vec<BString>,
     /// The boundary of the mirror, if the origin is shallow.
-    pub shallow: Vec<ObjectId>,
-    pub session_id: String,
+    pub(crate) shallow: Vec<ObjectId>,
+    pub(crate) session_id: String,
 }
 
 /// Who wants the refs of a push to stand or fall together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Atomicity {
+pub(crate) enum Atomicity {
     /// The client: an origin that can't is refused.
     Demanded,
     /// The gate, where the origin can.
@@ -49,14 +51,14 @@ pub enum Atomicity {
 
 impl Order {
     /// Whether a pack follows the commands.
-    pub fn sends_pack(&self) -> bool {
+    pub(crate) fn sends_pack(&self) -> bool {
         self.updates.iter().any(|update| update.new.is_some())
     }
 }
 
 /// What the origin, or the gate on the way to it, has to say to whoever waits. Saying it never waits: a client that does
 /// not read loses words, and holds nobody up.
-pub trait Tell: Send + Sync {
+pub(crate) trait Tell: Send + Sync {
     /// The origin's own bytes, as they came.
     fn origin_said(&self, text: &[u8]);
     /// Bytes of pack handed to the origin so far.

@@ -5,7 +5,7 @@ pub mod blocking;
 pub mod client;
 pub mod dial;
 mod error;
-pub mod forward;
+mod forward;
 pub mod gate;
 pub mod limits;
 pub mod mirror;

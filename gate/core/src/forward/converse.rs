@@ -20,7 +20,7 @@ use crate::dial::{Connection, Error, ErrorKind, Payload, Stream, Words};
 
 /// What the origin answered.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// What it said of the pack.
     pub unpack: Result<(), BString>,
     /// What it said of each ref, in the order of the updates.
@@ -31,7 +31,7 @@ pub struct Answer {
 
 /// What the origin said of one ref.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     Done(Vec<Rewrite>),
     /// In its own words.
     Refused(BString),
@@ -46,7 +46,7 @@ pub enum Fate {
 ///
 /// # Errors
 /// When the gate could not make its own pack: then the origin, which never saw the pack's end, has not acted.
-pub async fn send(
+pub(crate) async fn send(
     opened: Opened,
     order: &Order,
     pack: Option<WritePack>,

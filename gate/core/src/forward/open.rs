@@ -22,7 +22,7 @@ const MAX_AGE: Duration = Duration::from_secs(20);
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A conversation with the origin's receive-pack, its advertisement read and nothing said yet.
-pub struct Opened {
+pub(crate) struct Opened {
     pub(super) link: Connection,
     pub(super) advertisement: Advertisement,
     since: Instant,
@@ -32,7 +32,7 @@ pub struct Opened {
 ///
 /// # Errors
 /// What kept the origin from being heard, or what it said, within `limit` (limits.refresh) for the advertisement.
-pub async fn open(
+pub(crate) async fn open(
     dial: &dyn Dial,
     to: &ResolvedRepo,
     format: ObjectFormat,
@@ -61,7 +61,7 @@ pub async fn open(
 
 impl Opened {
     /// Whether the origin still listens, as far as can be told without speaking.
-    pub fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         match &mut self.link {
             Connection::Stream(stream) => {
                 self.since.elapsed() < MAX_AGE && stream.io.read(&mut [0]).now_or_never().is_none()
@@ -72,12 +72,12 @@ impl Opened {
     }
 
     /// Whether the origin advertises a capability.
-    pub fn offers(&self, capability: &str) -> bool {
+    pub(crate) fn offers(&self, capability: &str) -> bool {
         self.advertisement.capabilities.has(capability)
     }
 
     /// Leaves without asking for anything, so that the origin has nothing to complain of in its log.
-    pub async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         if let Connection::Stream(stream) = &mut self.link {
             let farewell = async {
                 stream.io.write_all(b"0000").await?;

@@ -11,11 +11,11 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::blocking::{Outlet, Pool, outward, run};
 
 /// Writes a pack; called once, on a blocking thread.
-pub type WritePack =
+pub(crate) type WritePack =
     Box<dyn FnOnce(&mut dyn Write, &Interrupt) -> Result<(), WritePackError> + Send>;
 
 /// Why the gate could not make its own pack.
-pub type WritePackError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type WritePackError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is sent after the commands.
 pub(super) struct Packing {

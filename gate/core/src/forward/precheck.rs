@@ -7,7 +7,7 @@ use super::{Atomicity, Opened, Order};
 use crate::policy::Refusal;
 
 /// The updates that this origin will not take, each with the reason; none if all may be sent.
-pub fn precheck(opened: &Opened, order: &Order) -> Vec<Refusal> {
+pub(crate) fn precheck(opened: &Opened, order: &Order) -> Vec<Refusal> {
     check(&opened.advertisement, order)
 }
 

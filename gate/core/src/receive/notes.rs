@@ -40,7 +40,7 @@ pub(super) struct Notes {
 impl Notes {
     pub(super) fn new() -> (Self, mpsc::Receiver<BString>) {
         let (words, receiver) = mpsc::channel(WORDS);
-        (Self { status: Status::new("sending to the origin"), words }, receiver)
+        (Self { status: Status::new("sending to origin"), words }, receiver)
     }
 }
 
@@ -52,7 +52,7 @@ impl Tell for Notes {
 
     fn sent(&self, bytes: u64) {
         if bytes >= 1_000_000 {
-            self.status.set(format!("sending to the origin: {} MB", bytes / 1_000_000));
+            self.status.set(format!("sending to origin: {} MB", bytes / 1_000_000));
         }
     }
 }

@@ -109,7 +109,7 @@ impl Accepted {
     ///
     /// # Errors
     /// The gate could not make the pack; nothing was done at the origin.
-    pub async fn deliver(
+    pub(crate) async fn deliver(
         self,
         opened: Opened,
         order: &Order,
@@ -141,11 +141,11 @@ pub struct Receipt {
 
 impl Receipt {
     /// Each update with what the origin said of it.
-    pub fn fates(&self) -> impl Iterator<Item = (&Update, &Fate)> {
+    pub(crate) fn fates(&self) -> impl Iterator<Item = (&Update, &Fate)> {
         self.updates.iter().zip(&self.answer.fates)
     }
 
-    pub fn answer(&self) -> &Answer {
+    pub(crate) fn answer(&self) -> &Answer {
         &self.answer
     }
 

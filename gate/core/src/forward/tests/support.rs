@@ -5,22 +5,22 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::dial::{Connection, Dial, Error, ErrorKind, Stream, Words};
 use futures_util::future::BoxFuture;
 use gate_config::{OriginUrl, RepoName, ResolvedRepo};
-use gate_core::dial::{Connection, Dial, Error, ErrorKind, Stream, Words};
 use proto::{ObjectId, RefName, Service, Version};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 
 /// A bare origin and a clone with a work tree, both gone with the value.
 #[derive(Debug)]
-pub(crate) struct Repos {
+pub(super) struct Repos {
     dir: TempDir,
 }
 
 impl Repos {
     /// An origin with one commit on `main`, and a clone of it.
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let repos = Self::empty();
         repos.commit("one");
         repos.work(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
@@ -28,7 +28,7 @@ impl Repos {
     }
 
     /// An origin with nothing in it, and a clone without commits.
-    pub(crate) fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let repos = Self { dir };
         run(repos.root(), &["init", "-q", "--bare", "-b", "main", "origin.git"]);
@@ -37,41 +37,41 @@ impl Repos {
         repos
     }
 
-    pub(crate) fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         self.dir.path()
     }
 
-    pub(crate) fn origin_dir(&self) -> PathBuf {
+    pub(super) fn origin_dir(&self) -> PathBuf {
         self.root().join("origin.git")
     }
 
-    pub(crate) fn work(&self, args: &[&str]) -> String {
+    pub(super) fn work(&self, args: &[&str]) -> String {
         run(&self.root().join("work"), args)
     }
 
-    pub(crate) fn origin(&self, args: &[&str]) -> String {
+    pub(super) fn origin(&self, args: &[&str]) -> String {
         run(&self.origin_dir(), args)
     }
 
     /// Adds a commit to the work tree; its message and its file bear `name`.
-    pub(crate) fn commit(&self, name: &str) -> ObjectId {
+    pub(super) fn commit(&self, name: &str) -> ObjectId {
         std::fs::write(self.root().join("work").join(name), format!("{name}\n")).expect("write");
         self.work(&["add", name]);
         self.work(&["commit", "-q", "-m", name]);
         self.id("HEAD")
     }
 
-    pub(crate) fn id(&self, rev: &str) -> ObjectId {
+    pub(super) fn id(&self, rev: &str) -> ObjectId {
         parse_id(&self.work(&["rev-parse", rev]))
     }
 
     /// The value of a ref at the origin.
-    pub(crate) fn at_origin(&self, name: &str) -> Option<ObjectId> {
+    pub(super) fn at_origin(&self, name: &str) -> Option<ObjectId> {
         let out = self.origin(&["for-each-ref", "--format=%(objectname)", name]);
         (!out.is_empty()).then(|| parse_id(&out))
     }
 
-    pub(crate) fn hook(&self, name: &str, script: &str) {
+    pub(super) fn hook(&self, name: &str, script: &str) {
         let file = self.origin_dir().join("hooks").join(name);
         std::fs::create_dir_all(self.origin_dir().join("hooks")).expect("mkdir");
         std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("write");
@@ -79,7 +79,7 @@ impl Repos {
     }
 
     /// The origin as the gate's config names it.
-    pub(crate) fn rule(&self) -> ResolvedRepo {
+    pub(super) fn rule(&self) -> ResolvedRepo {
         let url = format!("file://{}", self.origin_dir().display());
         ResolvedRepo {
             name: RepoName::parse("acme/app").expect("a name"),
@@ -92,7 +92,7 @@ impl Repos {
     }
 
     /// A pack of everything in the clone that `revs` does not exclude.
-    pub(crate) fn pack(&self, revs: &str) -> Vec<u8> {
+    pub(super) fn pack(&self, revs: &str) -> Vec<u8> {
         let mut child =
             git(&self.root().join("work"), &["pack-objects", "--revs", "--all", "--stdout", "-q"])
                 .stdin(Stdio::piped())
@@ -104,7 +104,7 @@ impl Repos {
     }
 }
 
-pub(crate) fn name(name: &str) -> RefName {
+pub(super) fn name(name: &str) -> RefName {
     RefName::parse(name.as_bytes()).expect("a ref name")
 }
 
@@ -113,14 +113,14 @@ fn parse_id(hex: &str) -> ObjectId {
 }
 
 /// Runs git and returns what it prints; it must succeed.
-pub(crate) fn run(dir: &Path, args: &[&str]) -> String {
+pub(super) fn run(dir: &Path, args: &[&str]) -> String {
     let out = git(dir, args).output().expect("git runs");
     assert!(out.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).trim().to_owned()
 }
 
 /// Git without this machine's configuration.
-pub(crate) fn git(dir: &Path, args: &[&str]) -> Command {
+pub(super) fn git(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("git");
     command
         .current_dir(dir)
@@ -137,7 +137,7 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> Command {
 
 /// Reaches origins by spawning stock git on their directories.
 #[derive(Debug)]
-pub(crate) struct Spawn;
+pub(super) struct Spawn;
 
 impl Dial for Spawn {
     fn dial<'a>(

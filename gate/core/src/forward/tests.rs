@@ -1,17 +1,17 @@
-//! Our client half and stock git's receive-pack.
+//! Our client half against stock git's receive-pack, its hooks and its deaths.
+
+mod support;
 
 use std::sync::Mutex;
 use std::time::Duration;
 
-use gate_core::blocking::Pool;
-use gate_core::dial::Error;
-use gate_core::forward::{
-    Answer, Atomicity, Fate, Opened, Order, Tell, WritePack, open, precheck, send,
-};
+use super::{Answer, Atomicity, Fate, Opened, Order, Tell, WritePack, open, precheck, send};
+use crate::blocking::Pool;
+use crate::dial::Error;
 use proto::send_pack::Update;
 use proto::{ObjectFormat, ObjectId};
 
-use crate::support::{Repos, Spawn, name};
+use support::{Repos, Spawn, name};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -190,7 +190,7 @@ async fn a_silent_origin_meets_the_limit() {
     assert_eq!(answer.fates, [Fate::Unknown]);
     assert_eq!(
         answer.cut.unwrap().to_string(),
-        "origin is too slow: no answer within 0 s (limits.forward)"
+        "origin is too slow: no answer within 300 ms (limits.forward)"
     );
 }
 
