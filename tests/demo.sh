@@ -17,9 +17,9 @@ finish() {
 	fi
 	rm -rf "$tmp"
 }
-# The daemon leads a group of its own, so that its open connections end with it.
+# The daemon leads a group of its own, so that its open connections end with it; those ignore SIGTERM.
 stop_origin() {
-	[ -z "$origin_pid" ] || kill -- "-$origin_pid" 2>/dev/null || true
+	[ -z "$origin_pid" ] || kill -KILL -- "-$origin_pid" 2>/dev/null || true
 	origin_pid=''
 }
 trap finish EXIT
