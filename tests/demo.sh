@@ -56,6 +56,7 @@ start_origin() { # a real git daemon on a free port
 		setsid git daemon --reuseaddr --listen=127.0.0.1 --port=$port --base-path="$tmp" --export-all \
 			--enable=receive-pack --informative-errors "$tmp/origin.git" >"$tmp/origin.log" 2>&1 &
 		origin_pid=$!
+		disown "$origin_pid" # so that the shell says nothing when it is killed
 		for _ in $(seq 50); do
 			kill -0 $origin_pid 2>/dev/null || break
 			if (exec 4<>/dev/tcp/127.0.0.1/$port) 2>/dev/null; then
