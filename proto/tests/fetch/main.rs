@@ -4,7 +4,10 @@ mod drive;
 
 use proptest::prelude::*;
 
-const TARGETS: [(&str, fn(&[u8])); 3] = [
+/// A name below `fuzz/corpus`, and what a fuzzer does with each of its files.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 3] = [
     ("advertisement", drive::advertisement),
     ("ls_refs_answer", drive::ls_refs_answer),
     ("fetch_answer", drive::fetch_answer),

@@ -66,10 +66,13 @@ fn floods_meet_a_limit() {
     );
 }
 
+/// A name below `fuzz/corpus`, and what a fuzzer does with each of its files.
+type Target = (&'static str, fn(&[u8]));
+
 #[test]
 fn the_corpus_passes() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-    let targets: [(&str, fn(&[u8])); 5] = [
+    let targets: [Target; 5] = [
         ("packets", drive::packets),
         ("receive_commands", drive::receive_commands),
         ("send_advertisement", drive::send_advertisement),
