@@ -119,6 +119,16 @@ impl Connected {
         }
     }
 
+    /// The new objects that some of the tips reach.
+    pub(crate) fn reached_by(
+        &self,
+        tips: &[ObjectId],
+        interrupt: &Interrupt,
+    ) -> Result<ObjectSet, ConnectError> {
+        let walked = walk::walk(&self.quarantine, tips, &[], Check::Push, interrupt)?;
+        Ok(walked.new)
+    }
+
     /// The new objects, as places in [`packs`](Self::packs).
     pub(crate) fn new_objects(&self) -> &ObjectSet {
         &self.new

@@ -48,7 +48,7 @@ impl Fsck {
     }
 
     /// Checks one object on its own and remembers the first that breaks a rule. Blobs always pass; see
-    /// [`check_special`](Self::check_special).
+    /// [`Special::check`].
     pub(crate) fn note(&mut self, id: ObjectId, kind: Kind, bytes: &[u8]) {
         if let Err(error) = self.check(kind, bytes) {
             self.broken.get_or_insert((id, error));
@@ -90,19 +90,32 @@ impl Fsck {
     pub(crate) fn special_blobs(&self) -> impl Iterator<Item = (&ObjectId, Special)> {
         self.special.iter().map(|(id, special)| (id, *special))
     }
+}
 
-    /// Checks an object that [`special_blobs`](Self::special_blobs) named.
-    pub(crate) fn check_special(
-        &self,
-        special: Special,
-        kind: Kind,
-        bytes: &[u8],
-    ) -> Result<(), FsckError> {
+/// The largest file that git looks into for its own use, in bytes (git's `ATTR_MAX_FILE_SIZE`).
+const MAX_SPECIAL: u64 = 100 << 20;
+
+impl Special {
+    /// Checks how large the blob is, before it is read.
+    pub(crate) fn check_size(self, kind: Kind, size: u64) -> Result<(), FsckError> {
+        if size <= MAX_SPECIAL {
+            return Ok(());
+        }
+        let (rule, fact) = if self.gitmodules {
+            ("gitmodulesLarge", "'.gitmodules' is larger than 100 MiB")
+        } else {
+            ("gitattributesLarge", "'.gitattributes' is larger than 100 MiB")
+        };
+        Err(FsckError { kind, rule, fact })
+    }
+
+    /// Checks what the blob says.
+    pub(crate) fn check(self, kind: Kind, bytes: &[u8]) -> Result<(), FsckError> {
         let mut checked = Ok(());
-        if special.gitmodules {
+        if self.gitmodules {
             checked = gitmodules::check(kind, bytes);
         }
-        if special.gitattributes {
+        if self.gitattributes {
             checked = checked.and_then(|()| gitattributes::check(kind, bytes));
         }
         checked.map_err(|(rule, fact)| FsckError { kind, rule, fact })

@@ -5,15 +5,9 @@ use bstr::{BString, ByteSlice};
 use super::Broken;
 use crate::Kind;
 
-/// The largest file that is looked at, in bytes.
-const MAX_FILE: usize = 32 << 20;
-
 pub(super) fn check(kind: Kind, bytes: &[u8]) -> Result<(), Broken> {
     if kind != Kind::Blob {
         return Err(("gitmodulesBlob", "'.gitmodules' is not a file"));
-    }
-    if bytes.len() > MAX_FILE {
-        return Err(("gitmodulesLarge", "'.gitmodules' is too large to be looked at"));
     }
     let mut checked = Ok(());
     settings(bytes, &mut |module, key, value| {

@@ -26,7 +26,7 @@ pub(crate) struct IndexedPack {
     /// The kind of each object, by position.
     pub(super) kinds: Box<[Kind]>,
     /// The first object that broke one of git's rules.
-    pub(super) broken: Option<(ObjectId, FsckError)>,
+    pub(crate) broken: Option<(ObjectId, FsckError)>,
 }
 
 /// Everything the steps of indexing share.
@@ -169,8 +169,13 @@ impl Indexing<'_> {
         for (id, special) in fsck.special_blobs() {
             self.interrupt.check()?;
             if pack.position(id).is_some() {
-                let kind = reader.read(id, &mut bytes).map_err(IndexError::Store)?;
-                if let Err(error) = fsck.check_special(special, kind, &bytes) {
+                let (kind, size) = reader.header(id).map_err(IndexError::Store)?;
+                let mut checked = special.check_size(kind, size);
+                if checked.is_ok() {
+                    reader.read(id, &mut bytes).map_err(IndexError::Store)?;
+                    checked = special.check(kind, &bytes);
+                }
+                if let Err(error) = checked {
                     return Ok(Some((*id, error)));
                 }
             }

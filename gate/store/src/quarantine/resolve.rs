@@ -77,6 +77,12 @@ impl<'a> Shared<'a> {
         (offset.map_or(0..0, equal), start..start + len)
     }
 
+    /// Bytes that are about to be made; so many, and the pack is a bomb.
+    fn count(&self, bytes: u64) -> Result<(), IndexError> {
+        let before = self.inflated.fetch_add(bytes, Ordering::Relaxed);
+        self.limits.check_ratio(before.saturating_add(bytes), self.received.end)
+    }
+
     /// Where an entry begins and ends.
     fn span(&self, number: u32) -> Range<u64> {
         let offsets = &self.received.entries.offsets;
@@ -177,8 +183,7 @@ impl<'a> Worker<'a> {
         self.inflate_delta(number)?;
         let sizes = self.sizes(number)?;
         self.shared.limits.check_object(sizes.result, None)?;
-        let inflated = self.shared.inflated.fetch_add(sizes.result, Ordering::Relaxed);
-        self.shared.limits.check_ratio(inflated + sizes.result, self.shared.data.len() as u64)?;
+        self.shared.count(sizes.result)?;
         let kind = self.path[last].kind;
         let mut bytes = None;
         let mut hasher = ObjectHasher::new(self.shared.format, kind, sizes.result);
@@ -230,6 +235,8 @@ impl<'a> Worker<'a> {
             let number = self.path[at].entry.expect("only the first base can be external");
             self.inflate_delta(number)?;
             let size = self.sizes(number)?.result;
+            // Made a second time, it costs a second time: a pack can be built to have it made very often.
+            self.shared.count(size)?;
             let made = self.make(number, at - 1, size)?;
             self.held += made.len();
             self.path[at].bytes = Some(made);

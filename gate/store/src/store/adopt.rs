@@ -1,26 +1,61 @@
 //! A quarantined pack becomes one of the store's: exactly the connected objects, durable before any ref names them.
 
+use proto::ObjectId;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{CommitError, Store};
 use crate::count::Counted;
 use crate::files::{self, failed};
+use crate::object_set::ObjectSet;
 use crate::write::{Dialect, Listing, Source, write_pack};
 use crate::{Connected, Pack, Snapshot};
+
+/// What of the connected objects comes in.
+#[derive(Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) connected: &'a Connected,
+    /// The tips that refs will name.
+    pub(super) tips: Vec<ObjectId>,
+    /// What they reach and the store did not.
+    pub(super) new: ObjectSet,
+}
+
+impl<'a> Arrival<'a> {
+    /// Everything that was connected.
+    pub(super) fn all(connected: &'a Connected) -> Self {
+        let (tips, new) = (connected.tips().to_vec(), connected.new_objects().clone());
+        Self { connected, tips, new }
+    }
+
+    /// Only what `wanted` tips reach: what belongs to a ref that the origin refused stays outside.
+    pub(super) fn only(connected: &'a Connected, wanted: &[ObjectId]) -> Result<Self, CommitError> {
+        let mut tips = connected.tips().to_vec();
+        tips.retain(|tip| wanted.contains(tip));
+        if tips.len() == connected.tips().len() {
+            return Ok(Self::all(connected));
+        }
+        let new = connected.reached_by(&tips, &CommitError::interrupt())?;
+        Ok(Self { connected, tips, new })
+    }
+}
 
 /// Moves the pack of the new objects into the store; `None` if there are none, or the store has that very pack.
 pub(super) fn adopt(
     store: &Store,
     current: &Snapshot,
-    connected: &Connected,
+    arrival: &Arrival<'_>,
 ) -> Result<Option<Arc<Pack>>, CommitError> {
-    if connected.is_empty() {
+    if arrival.new.len() == 0 {
         return Ok(None);
     }
-    let from = match as_it_lies(connected) {
+    let incoming = arrival.connected.quarantine().incoming();
+    if let Some((id, error)) = incoming.and_then(|incoming| incoming.broken.clone()) {
+        return Err(CommitError::Broken { id, error });
+    }
+    let from = match as_it_lies(arrival) {
         Some(pack) => pack.path().to_owned(),
-        None => rewrite(connected)?,
+        None => rewrite(arrival)?,
     };
     let to = store.pack_dir().join(from.file_name().unwrap_or_default());
     if current.packs().packs().iter().any(|pack| pack.path() == to) {
@@ -37,13 +72,13 @@ pub(super) fn adopt(
 }
 
 /// The pack that came in, if it holds all new objects, none that nothing reaches, and not too much that is known.
-fn as_it_lies(connected: &Connected) -> Option<&Arc<Pack>> {
+fn as_it_lies<'a>(arrival: &Arrival<'a>) -> Option<&'a Arc<Pack>> {
     /// Copies of known objects that are not worth a rewrite.
     const FEW: u64 = 1000;
-    let incoming = connected.quarantine().incoming()?;
-    let packs = connected.packs();
+    let incoming = arrival.connected.quarantine().incoming()?;
+    let packs = arrival.connected.packs();
     let number = packs.packs().len() as u32 - 1;
-    let new = connected.new_objects();
+    let new = &arrival.new;
     let here = u64::from(new.len_in(number));
     let known: u64 = (0..incoming.pack.len())
         .map(|at| incoming.pack.id_at(at))
@@ -56,12 +91,14 @@ fn as_it_lies(connected: &Connected) -> Option<&Arc<Pack>> {
 }
 
 /// Writes a pack of exactly the new objects, with its index, into the quarantine.
-fn rewrite(connected: &Connected) -> Result<PathBuf, CommitError> {
-    let dir = connected.quarantine().dir();
+fn rewrite(arrival: &Arrival<'_>) -> Result<PathBuf, CommitError> {
+    let dir = arrival.connected.quarantine().dir();
     let temp = dir.join("exact.pack");
-    let counted = Counted::of(connected.packs(), connected.new_objects().clone());
+    files::remove(&temp)?;
+    let packs = arrival.connected.packs();
+    let counted = Counted::of(packs, arrival.new.clone());
     let source = Source {
-        packs: connected.packs(),
+        packs,
         counted: &counted,
         base: None,
         dialect: Dialect { ofs_delta: true, thin: false },

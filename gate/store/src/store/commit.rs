@@ -6,14 +6,15 @@
 use proto::{Head, ObjectId, RefName};
 use std::sync::{Arc, PoisonError};
 
+use super::adopt::Arrival;
 use super::forward::{self, is_forward};
 use super::{HEAD, PACKED_REFS, SHALLOW, Store, adopt, exact};
 use crate::files::{self, FileError};
 use crate::reach::Reach;
 use crate::refs::{head, packed, shallow};
 use crate::{
-    Connected, Interrupt, OpenPackError, Pack, ReadError, RefTable, RefTableError, Snapshot,
-    WalkError, WriteError,
+    ConnectError, Connected, FsckError, Interrupt, OpenPackError, Pack, ReadError, RefTable,
+    RefTableError, Snapshot, WalkError, WriteError,
 };
 
 /// Why a change was not made. Nothing of it is visible.
@@ -25,12 +26,16 @@ pub enum CommitError {
     Unconnected { name: RefName, id: ObjectId },
     #[error("the mirror dropped what the new objects build upon: connect them anew")]
     Moved,
+    #[error("{} {id} breaks a rule: {error}", .error.kind)]
+    Broken { id: ObjectId, error: FsckError },
     #[error("refs of the origin")]
     Refs(#[from] RefTableError),
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
     Walk(#[from] WalkError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     #[error("write the pack of new objects")]
     Write(#[from] WriteError),
     #[error(transparent)]
@@ -80,10 +85,11 @@ impl Store {
         if same && current.head == head && *current.shallow == *shallow && connected.is_none() {
             return Ok(current);
         }
-        self.change(&current, connected, |_| Ok(refs), head, shallow)
+        let arrival = connected.map(Arrival::all);
+        self.change(&current, arrival, |_| Ok(refs), head, shallow)
     }
 
-    /// Takes what the origin accepted. A ref that the store has at another value than `old` meanwhile (a refresh, or
+    /// Takes what the origin accepted: these edits, and of the connected objects those that they need. A ref that the store has at another value than `old` meanwhile (a refresh, or
     /// another push, came in between) is left as it is: the next refresh brings the truth.
     pub fn commit_push(
         &self,
@@ -92,24 +98,27 @@ impl Store {
     ) -> Result<Arc<Snapshot>, CommitError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let current = self.snapshot();
+        let edits = applicable(&current.refs, edits);
+        let tips: Vec<_> = edits.iter().filter_map(|edit| edit.new).collect();
+        let arrival = Arrival::only(connected, &tips)?;
         let edited = |refs: &RefTable| edit(refs, edits);
         let (head, shallow) = (current.head.clone(), current.shallow.to_vec());
-        self.change(&current, Some(connected), edited, head, shallow)
+        self.change(&current, Some(arrival), edited, head, shallow)
     }
 
     /// The change itself; the caller holds `changing`.
     fn change(
         &self,
         current: &Arc<Snapshot>,
-        connected: Option<&Connected>,
+        arrival: Option<Arrival<'_>>,
         refs: impl FnOnce(&RefTable) -> Result<RefTable, RefTableError>,
         head: Option<Head>,
         shallow: Vec<ObjectId>,
     ) -> Result<Arc<Snapshot>, CommitError> {
-        let pack = match connected {
-            Some(connected) => {
-                still_builds_upon(current, connected)?;
-                adopt::adopt(self, current, connected)?
+        let pack = match &arrival {
+            Some(arrival) => {
+                still_builds_upon(current, arrival.connected)?;
+                adopt::adopt(self, current, arrival)?
             }
             None => None,
         };
@@ -126,7 +135,7 @@ impl Store {
         };
         let table = refs(&current.refs)?;
         next.refs = Arc::new(forward::peeled(&next, &current.refs, &table)?);
-        next.exact = current.exact && is_forward(current, &next, connected)?;
+        next.exact = current.exact && is_forward(current, &next, arrival.as_ref())?;
         self.write(current, &next, pack.as_ref())?;
         let next = Arc::new(next);
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
@@ -177,19 +186,20 @@ fn still_builds_upon(current: &Snapshot, connected: &Connected) -> Result<(), Co
     }
 }
 
-/// The table with those edits made whose old value is the current one.
-fn edit(refs: &RefTable, edits: &[RefEdit]) -> Result<RefTable, RefTableError> {
-    let mut edits: Vec<_> = edits
-        .iter()
-        .filter(|edit| {
-            let current = refs.get(edit.name.as_bytes()).map(|entry| entry.target);
-            let applies = current == edit.old;
-            if !applies && current != edit.new {
-                tracing::info!(git.r#ref = %edit.name, "moved meanwhile, left to the next refresh");
-            }
-            applies
-        })
-        .collect();
+/// The edits whose old value is the current one.
+fn applicable<'a>(refs: &RefTable, edits: &'a [RefEdit]) -> Vec<&'a RefEdit> {
+    let applies = |edit: &&RefEdit| {
+        let current = refs.get(edit.name.as_bytes()).map(|entry| entry.target);
+        if current != edit.old && current != edit.new {
+            tracing::info!(git.r#ref = %edit.name, "moved meanwhile, left to the next refresh");
+        }
+        current == edit.old
+    };
+    edits.iter().filter(applies).collect()
+}
+
+/// The table with the edits made.
+fn edit(refs: &RefTable, mut edits: Vec<&RefEdit>) -> Result<RefTable, RefTableError> {
     edits.sort_by(|a, b| a.name.cmp(&b.name));
     let mut builder = RefTable::builder(refs.format());
     let mut edits = edits.into_iter().peekable();

@@ -4,7 +4,8 @@ use proto::ObjectId;
 use std::collections::{HashSet, VecDeque};
 
 use super::CommitError;
-use crate::{Connected, Kind, RefChange, RefTable, Snapshot, WalkError};
+use super::adopt::Arrival;
+use crate::{Kind, RefChange, RefTable, Snapshot, WalkError};
 
 /// `table` with the peeled values that the objects say; every id must be in `next`'s packs.
 pub(super) fn peeled(
@@ -47,7 +48,7 @@ const MAX_COMMITS: usize = 10_000;
 pub(super) fn is_forward(
     current: &Snapshot,
     next: &Snapshot,
-    connected: Option<&Connected>,
+    arrival: Option<&Arrival<'_>>,
 ) -> Result<bool, WalkError> {
     // A new boundary at a commit whose parents are here leaves them behind.
     let is_cut = |id: &&ObjectId| !current.is_shallow(id) && current.packs().contains(id);
@@ -57,7 +58,7 @@ pub(super) fn is_forward(
     let mut lost: Vec<_> =
         current.refs().diff(next.refs()).filter(|one| one.old.is_some()).collect();
     let head_moved = current.head_target() != next.head_target();
-    let came_in = connected.filter(|connected| !connected.is_empty());
+    let came_in = arrival.filter(|arrival| arrival.new.len() > 0);
     if lost.is_empty() && !head_moved && came_in.is_none() {
         return Ok(true);
     }
@@ -66,7 +67,7 @@ pub(super) fn is_forward(
     }
     let targets = next.targets();
     let is_named = |id: &ObjectId| targets.contains(id) || next.head_target() == Some(*id);
-    if came_in.is_some_and(|connected| !connected.tips().iter().all(is_named)) {
+    if came_in.is_some_and(|arrival| !arrival.tips.iter().all(is_named)) {
         return Ok(false);
     }
     if current.head_target().is_some_and(|id| head_moved && !is_named(&id)) {
@@ -74,8 +75,10 @@ pub(super) fn is_forward(
         lost.push(RefChange { name: b"HEAD".into(), old: current.head_target(), new });
     }
     lost.retain(|one| one.old.is_some_and(|id| !is_named(&id)));
-    if let (false, Some(connected)) = (lost.is_empty(), came_in) {
-        let edges: HashSet<ObjectId> = connected.edges().collect();
+    // Not if a part stayed outside: that may be the very part that builds upon a lost value.
+    let whole = came_in.filter(|arrival| arrival.new.len() == arrival.connected.len());
+    if let (false, Some(arrival)) = (lost.is_empty(), whole) {
+        let edges: HashSet<ObjectId> = arrival.connected.edges().collect();
         lost.retain(|one| one.old.is_some_and(|id| !edges.contains(&id)));
     }
     are_ancestors(next, &lost)

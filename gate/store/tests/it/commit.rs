@@ -187,6 +187,25 @@ fn a_ref_that_moved_meanwhile_is_left_alone() {
 }
 
 #[test]
+fn what_the_origin_refused_stays_outside() {
+    let repo = Repo::init(ObjectFormat::Sha1).with_history(4);
+    let gate = Gate::mirror(&repo);
+    repo.git(&["checkout", "-q", "-b", "refused"]);
+    repo.write("refused", "refused");
+    let refused = repo.commit("refused");
+    repo.git(&["checkout", "-q", "-b", "taken", "main"]);
+    repo.write("taken", "taken");
+    let taken = repo.commit("taken");
+    let pack = repo.pack(&["--thin"], "refused\ntaken\n^main\n");
+    let connected = gate.pushed(&pack, &[refused, taken]).expect("whole");
+    let edits = [edit("refs/heads/taken", None, Some(taken))];
+    let snapshot = gate.store.commit_push(&connected, &edits).expect("committed");
+    assert!(snapshot.packs().contains(&taken) && !snapshot.packs().contains(&refused));
+    assert!(snapshot.is_exact());
+    gate.fsck();
+}
+
+#[test]
 fn losing_history_is_noticed_and_moving_it_is_not_loss() {
     let repo = Repo::init(ObjectFormat::Sha1).with_history(6);
     repo.git(&["branch", "topic"]);
