@@ -162,7 +162,8 @@ fn connect(
     if config.mode == "strict" && !allowed(&config.api_allowlist) {
         return refuse(client, "allowlist", format!("domain not in allowlist: {host}"));
     }
-    let address = target.to_socket_addrs().ok().and_then(|mut all| all.find(|it| it.is_ipv4()));
+    let address =
+        target.to_socket_addrs().ok().and_then(|mut all| all.find(std::net::SocketAddr::is_ipv4));
     let Some(address) = address else {
         return refuse(client, "ssrf", format!("{host} does not resolve"));
     };

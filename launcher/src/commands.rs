@@ -64,7 +64,7 @@ pub struct NotThere {
 
 /// Runs one command; says what went wrong and gives the exit code for it.
 pub async fn main(cli: Cli, context: &Context) -> ExitCode {
-    match dispatch(cli.command, context).await {
+    match Box::pin(dispatch(cli.command, context)).await {
         Ok(code) => code,
         Err(error) => {
             ui::tell(&format!("error: {error:#}"));
@@ -78,7 +78,9 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<ExitCod
         Command::Run(options) => run::run(options, context).await,
         Command::Plan { bottle, json } => show::plan(&bottle, json, context).await,
         Command::Ls { json } => show::ls(json, context).await,
-        Command::Doctor { bottle, json } => show::doctor(bottle.as_deref(), json, context).await,
+        Command::Doctor { bottle, json } => {
+            Box::pin(show::doctor(bottle.as_deref(), json, context)).await
+        }
         Command::Attach { bottle } => mind::attach(&bottle, context).await,
         Command::Exec { bottle, command } => mind::exec(&bottle, command, context).await,
         Command::Logs { bottle, follow, denied } => {

@@ -1,5 +1,10 @@
 //! A home with manifests, images made here, and the engine's own CLI as the judge.
 
+#![expect(
+    clippy::print_stderr,
+    reason = "which pipelock ran, and what was skipped, is for whoever runs the tests"
+)]
+
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

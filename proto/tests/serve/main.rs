@@ -16,11 +16,11 @@ fn line(text: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 fn id(digit: u8) -> String {
-    String::from_utf8(vec![digit; 40]).unwrap()
+    String::from_utf8(vec![digit; 40]).expect("a digit is text")
 }
 
 fn oid(digit: u8) -> ObjectId {
-    ObjectId::from_hex(id(digit).as_bytes()).unwrap()
+    ObjectId::from_hex(id(digit).as_bytes()).expect("forty digits are an id")
 }
 
 /// A fetch of v2 with every argument there is.
