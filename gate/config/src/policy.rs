@@ -63,7 +63,7 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            atomic: true,
+            atomic: false,
             hidden_refs: vec![Glob::new("refs/pull/*")],
             protected_paths: Vec::new(),
             max_file_size: None,

@@ -60,20 +60,25 @@ fn lines_of_an_accepted_push_reach_the_client_too() {
 }
 
 #[test]
-fn a_protected_branch_is_refused_by_its_own_reason_and_others_with_it() {
-    with_work(Kind::Git, |env, origin, gate| {
-        origin.hook(
-            "update",
-            "case $1 in refs/heads/main) echo 'main is protected' >&2; exit 1;; esac",
-        );
-        let before = origin.listing();
-        let url = gate.url(Door::Git, "app");
-        let said = env.git_in("work", ["push", &url, "main", "HEAD:refs/heads/free"]).refused();
+fn a_protected_branch_is_refused_by_its_own_reason_and_others_land() {
+    for (policy, lands) in [("", true), ("[policy]\natomic = true\n", false)] {
+        let env = TestEnv::new();
+        let server = Server::start(&env, Kind::Git);
+        let gate = Gate::with(&env, &server, policy);
+        let origin = Origin::sample(&env, "app");
+        env.git(["clone", "-q", &gate.url(Door::Git, "app"), "work"]).out();
+        commit(&env, "work", "file", "the agent's\n");
+        let hook = "case $1 in refs/heads/main) echo 'main is protected' >&2; exit 1;; esac";
+        origin.hook("update", hook);
+        let before = origin.tip("main");
+        let said = env.git_in("work", ["push", "origin", "main", "HEAD:refs/heads/free"]).refused();
         assert!(said.contains("remote: main is protected"), "{said}");
         assert!(said.contains("main -> main (hook declined)"), "{said}");
-        // One push is one decision, unless the operator says otherwise.
-        assert_eq!(origin.listing(), before);
-    });
+        assert_eq!(origin.tip("main"), before);
+        assert_eq!(origin.listing().contains("refs/heads/free"), lands, "{policy}: {said}");
+        let shown = env.git(["ls-remote", &gate.url(Door::Git, "app")]).out();
+        assert_eq!(shown, origin.listing());
+    }
 }
 
 #[test]
