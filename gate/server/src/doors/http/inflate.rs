@@ -58,8 +58,9 @@ impl<R: AsyncBufRead + Unpin> AsyncRead for Gunzip<R> {
             let taken = (this.inflate.total_in() - taken) as usize;
             let made = (this.inflate.total_out() - made) as usize;
             Pin::new(&mut this.inner).consume(taken);
-            out.advance(made);
+            // an error must not come with bytes
             this.check()?;
+            out.advance(made);
             this.ended = status == Status::StreamEnd;
             if made > 0 {
                 break;
