@@ -1,7 +1,7 @@
 //! The scan of a push: gitleaks as a child, over exactly what is new, and a refusal when it finds anything.
 //!
 //! The child runs as `gitleaks git`, and the `git` it asks for a patch is this program ([`patch_source_main`]), which
-//! hands it what [`feed`] writes: every new blob whole, once for each path, raw commits and tags, names of files and refs.
+//! hands it what `feed` writes: every new blob whole, once for each path, raw commits and tags, names of files and refs.
 //! Nothing is believed that was not shown: a canary stands at each end of the patch and both must be found, the bytes
 //! scanned must be the bytes fed, the report must parse, and no line of the log may tell of trouble. All else is a
 //! [`ScanError`], and a push with one is refused.
