@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -30,6 +31,8 @@ use crate::serve::Proxy;
 
 /// sysexits.h: the command line or the config is wrong.
 const EX_USAGE: u8 = 64;
+/// How long nothing is accepted once the process is out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// sysexits.h: our fault.
 const EX_SOFTWARE: u8 = 70;
 
@@ -84,7 +87,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
                 Err(failed) => {
                     // the process is out of descriptors; those that are open will end
                     error!(error = %failed, "accept");
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
