@@ -2,6 +2,7 @@
 
 pub mod git;
 pub mod http;
+mod prompt;
 pub mod ssh;
 
 use std::io;
@@ -11,10 +12,13 @@ use std::time::Duration;
 
 use gate_core::Gate;
 use gate_core::limits::{Place, Places};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
+
+use prompt::Prompt;
 
 /// What all doors share.
 #[derive(Clone, Debug)]
@@ -70,7 +74,8 @@ impl Hall {
                 Ok((stream, peer)) => {
                     // delayed segments only cost time here: whatever is sent is meant to arrive
                     drop(stream.set_nodelay(true));
-                    return Guest { stream, peer, place };
+                    let (read, write) = stream.into_split();
+                    return Guest { read: Prompt::new(read), write, peer, place };
                 }
                 Err(error) => self.recover(error).await,
             }
@@ -94,7 +99,8 @@ impl Hall {
 /// One connection that was let in.
 #[derive(Debug)]
 pub struct Guest {
-    stream: TcpStream,
+    read: Prompt,
+    write: OwnedWriteHalf,
     peer: SocketAddr,
     place: Place,
 }

@@ -17,9 +17,8 @@ pub async fn serve(hall: Hall, listener: TcpListener) {
 }
 
 async fn welcome(hall: Hall, guest: Guest) {
-    let Guest { stream, peer, place: _place } = guest;
+    let Guest { mut read, write, peer, place: _place } = guest;
     let limits = hall.gate.config().limits.clone();
-    let (mut read, write) = stream.into_split();
     let patience = limits.request.duration();
     let mut received = Vec::with_capacity(512);
     let asked = match timeout(patience, read_request(&mut read, &mut received)).await {

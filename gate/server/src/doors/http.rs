@@ -37,9 +37,8 @@ pub async fn serve(hall: Hall, listener: TcpListener) {
 }
 
 async fn welcome(hall: Hall, guest: Guest) {
-    let Guest { stream, peer, place: _place } = guest;
+    let Guest { mut read, write, peer, place: _place } = guest;
     let patience = hall.gate.config().limits.request.duration();
-    let (mut read, write) = stream.into_split();
     let Ok(Some(start)) = timeout(patience, first_words(&mut read)).await else {
         return debug!(peer.addr = %peer, "no request (limits.request)");
     };

@@ -3,6 +3,7 @@
 //! Nobody proves who they are: what can reach the door may use it, as with the other doors. The client checks *our* key.
 
 mod host_key;
+mod ident;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -22,6 +23,8 @@ use tracing::{debug, info};
 
 use super::{Guest, Hall};
 
+use ident::{Ident, Overheard};
+
 pub use host_key::{HostKey, HostKeyError};
 
 /// Channels at once on one connection.
@@ -37,17 +40,19 @@ pub async fn serve(hall: Hall, listener: TcpListener, key: HostKey) {
         inactivity_timeout: None,
         keepalive_interval: Some(KEEPALIVE),
         nodelay: true,
+        auth_rejection_time_initial: Some(Duration::ZERO),
         ..Config::default()
     });
     hall.accept(listener, move |hall, guest| welcome(hall, guest, Arc::clone(&config))).await;
 }
 
 async fn welcome(hall: Hall, guest: Guest, config: Arc<Config>) {
-    let Guest { stream, peer, place: _place } = guest;
+    let Guest { read, write, peer, place: _place } = guest;
     let patience = hall.gate.config().limits.request.duration();
     let work = Arc::new(Work::default());
-    let visitor =
-        Visitor { hall: hall.clone(), peer, work: Arc::clone(&work), channels: HashMap::new() };
+    let (stream, ident) = Overheard::new(tokio::io::join(read, write));
+    let (visiting, working) = (hall.clone(), Arc::clone(&work));
+    let visitor = Visitor { hall: visiting, peer, ident, work: working, channels: HashMap::new() };
     let begun = russh::server::run_stream(config, stream, visitor);
     let running = match tokio::time::timeout(patience, begun).await {
         Ok(Ok(running)) => running,
@@ -118,6 +123,7 @@ impl Drop for Working {
 struct Visitor {
     hall: Hall,
     peer: SocketAddr,
+    ident: Ident,
     work: Arc<Work>,
     /// Channels on which nothing runs yet.
     channels: HashMap<ChannelId, Waiting>,
@@ -132,6 +138,13 @@ impl Handler for Visitor {
     type Error = russh::Error;
 
     async fn auth_none(&mut self, _: &str) -> Result<Auth, Self::Error> {
+        if self.ident.is_libssh2() {
+            let methods = MethodSet::from(&[MethodKind::PublicKey][..]);
+            return Ok(Auth::Reject {
+                proceed_with_methods: Some(methods),
+                partial_success: false,
+            });
+        }
         Ok(Auth::Accept)
     }
 
