@@ -86,7 +86,7 @@ fn curl_url(url: &[u8]) -> Option<&[u8]> {
 fn has_host(rest: &[u8]) -> bool {
     let authority = rest.split(|byte| b"/?#".contains(byte)).next().unwrap_or_default();
     let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
-    !host.is_empty() && !host.starts_with(b":")
+    !host.is_empty()
 }
 
 /// `%xx` replaced by what it stands for.
@@ -123,7 +123,8 @@ fn settings(bytes: &[u8], tell: &mut impl FnMut(&[u8], &[u8], Option<&[u8]>)) {
             Some(byte) if byte.is_ascii_alphabetic() => {
                 let end = rest.find_not_byteset(KEY).unwrap_or(rest.len());
                 let key = rest[..end].to_ascii_lowercase();
-                let (value, after) = value(rest[end..].trim_start_with(|c| c == ' ' || c == '\t'));
+                let rest_of_line = rest[end..].trim_start_with(|c| c == ' ' || c == '\t');
+                let Some((value, after)) = value(rest_of_line) else { return };
                 if let Some(module) = &module {
                     tell(module, &key, value.as_deref());
                 }
@@ -143,10 +144,13 @@ fn after_line(rest: &[u8]) -> &[u8] {
 /// The submodule a section header names, if it names one, and what follows the header.
 fn section(rest: &[u8]) -> Option<(Option<BString>, &[u8])> {
     let end = rest.find_byteset(b" \t]\n")?;
-    let is_submodule = rest[..end].eq_ignore_ascii_case(b"submodule");
+    let section = rest[..end].to_ascii_lowercase();
+    let is_submodule = section == b"submodule";
     let mut rest = rest[end..].trim_start_with(|c| c == ' ' || c == '\t');
     let Some(quoted) = rest.strip_prefix(b"\"") else {
-        return Some((None, rest.strip_prefix(b"]")?));
+        // the old way to write `[submodule "name"]`
+        let name = section.strip_prefix(b"submodule.").map(BString::from);
+        return Some((name, rest.strip_prefix(b"]")?));
     };
     rest = quoted;
     let mut name = BString::default();
@@ -167,14 +171,15 @@ fn section(rest: &[u8]) -> Option<(Option<BString>, &[u8])> {
     Some((is_submodule.then_some(name), rest.strip_prefix(b"]")?))
 }
 
-/// A value with its quotes and escapes resolved, and what follows its line.
-fn value(rest: &[u8]) -> (Option<Vec<u8>>, &[u8]) {
-    let Some(mut rest) = rest.strip_prefix(b"=") else { return (None, after_line(rest)) };
+/// A value with its quotes and escapes resolved, and what follows its line; `None` where a quote is left open.
+fn value(rest: &[u8]) -> Option<(Option<Vec<u8>>, &[u8])> {
+    let Some(mut rest) = rest.strip_prefix(b"=") else { return Some((None, after_line(rest))) };
     rest = rest.trim_start_with(|c| c == ' ' || c == '\t');
     let (mut out, mut quoted, mut kept) = (Vec::new(), false, 0);
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
         match byte {
+            b'\n' if quoted => return None,
             b'\n' => break,
             b'#' | b';' if !quoted => {
                 rest = after_line(rest);
@@ -205,7 +210,7 @@ fn value(rest: &[u8]) -> (Option<Vec<u8>>, &[u8]) {
         }
     }
     out.truncate(kept);
-    (Some(out), rest)
+    (!quoted).then_some((Some(out), rest))
 }
 
 #[cfg(test)]

@@ -91,20 +91,28 @@ fn check_ident(line: &[u8]) -> Result<(), Broken> {
     let after = &email[close.ok_or(("badEmail", "an email that does not end"))? + 1..];
     let date =
         after.strip_prefix(b" ").ok_or(("missingSpaceBeforeDate", "no space before a date"))?;
-    check_date(date.trim_start_with(|c| c == ' ' || c == '\t'))
+    check_date(date)
 }
 
+/// Reads the number as C's `strtoumax` does, which git uses: after spaces, with a sign.
 fn check_date(text: &[u8]) -> Result<(), Broken> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 {
-        return Err(("badDate", "a date that is no number"));
-    }
-    let (seconds, zone) = text.split_at(digits);
-    if seconds[0] == b'0' && seconds.len() > 1 {
+    const NO_NUMBER: Broken = ("badDate", "a date that is no number");
+    if text.starts_with(b"0") && !text.starts_with(b"0 ") {
         return Err(("zeroPaddedDate", "a date that begins with a zero"));
     }
-    let fits = seconds.to_str().ok().and_then(|text| text.parse::<i64>().ok()).is_some();
-    if !fits {
+    let text = text.trim_ascii_start();
+    let (is_negative, text) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 {
+        return Err(NO_NUMBER);
+    }
+    let (seconds, zone) = text.split_at(digits);
+    let number = seconds.to_str().ok().and_then(|text| text.parse::<i64>().ok());
+    if number.is_none_or(|number| is_negative && number != 0) {
         return Err(("badDateOverflow", "a date beyond all clocks"));
     }
     match zone {
@@ -114,6 +122,6 @@ fn check_date(text: &[u8]) -> Result<(), Broken> {
             Ok(())
         }
         [b' ', ..] => Err(("badTimezone", "a time zone that is none")),
-        _ => Err(("badDate", "a date that is no number")),
+        _ => Err(NO_NUMBER),
     }
 }

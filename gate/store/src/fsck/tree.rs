@@ -56,7 +56,7 @@ struct Entry<'a> {
 fn entry<'a>(rest: &mut &'a [u8], format: ObjectFormat) -> Option<Entry<'a>> {
     let (mode, after) = rest.split_at_checked(rest.find_byte(b' ')?)?;
     let name_end = after.find_byte(0)?;
-    let name = &after[1..name_end];
+    let name = Some(&after[1..name_end]).filter(|name| !name.is_empty())?;
     let (id, after) = after[name_end + 1..].split_at_checked(format.raw_len())?;
     *rest = after;
     let value = octal(mode)?;
@@ -69,11 +69,12 @@ fn entry<'a>(rest: &mut &'a [u8], format: ObjectFormat) -> Option<Entry<'a>> {
 }
 
 fn octal(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() || digits.len() > 7 {
+    if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0, |value, digit| match digit {
-        b'0'..=b'7' => Some(value << 3 | u32::from(digit - b'0')),
+    digits.iter().try_fold(0_u32, |value, digit| match digit {
+        // past all bits, as in git
+        b'0'..=b'7' => Some(value.wrapping_shl(3) | u32::from(digit - b'0')),
         _ => None,
     })
 }
@@ -87,7 +88,6 @@ fn check_entry(entry: &Entry<'_>) -> Result<(), Broken> {
         return Err(("fullPathname", "a name holds a slash"));
     }
     match name {
-        b"" => return Err(("emptyName", "an empty name")),
         b"." => return Err(("hasDot", "the name '.'")),
         b".." => return Err(("hasDotdot", "the name '..'")),
         _ => {}

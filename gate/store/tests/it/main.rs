@@ -1,10 +1,12 @@
 //! The store against real git: one binary, since linking costs more than running.
 
+mod changes;
 mod commit;
 mod connect;
 mod consolidate;
 mod count;
 mod forge;
+mod fsck_parity;
 #[allow(dead_code, reason = "a kit for all modules")]
 mod gate;
 #[allow(dead_code, reason = "a kit for all modules")]

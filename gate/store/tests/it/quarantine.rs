@@ -367,7 +367,7 @@ fn checks_pushed_objects_as_git_does() {
         ("hasDot", TREE, tree(&[("40000", ".")])),
         ("hasDotdot", TREE, tree(&[("40000", "..")])),
         ("fullPathname", TREE, tree(&[("100644", "a/b")])),
-        ("emptyName", TREE, tree(&[("100644", "")])),
+        ("badTree", TREE, tree(&[("100644", "")])),
         ("zeroPaddedFilemode", TREE, tree(&[("040000", "a")])),
         ("treeNotSorted", TREE, tree(&[("100644", "b"), ("100644", "a")])),
         ("duplicateEntries", TREE, tree(&[("100644", "a"), ("100644", "a")])),
