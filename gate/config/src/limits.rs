@@ -57,7 +57,15 @@ pub struct Limits {
     /// Deltas upon deltas in a pushed pack.
     #[serde(deserialize_with = "above_zero")]
     pub delta_depth: usize,
-    /// Bytes that one received byte may become, over a whole pack or a whole compressed request.
+    /// Archives within each other that are opened to be scanned.
+    #[serde(deserialize_with = "above_zero")]
+    pub archive_depth: usize,
+    /// Files within one archive.
+    #[serde(deserialize_with = "above_zero")]
+    pub archive_files: usize,
+    /// What the archives of one push may hold, unpacked.
+    pub archive_bytes: ByteSize,
+    /// Bytes that one received byte may become, over a whole pack, a whole compressed request or an archive.
     #[serde(deserialize_with = "above_zero")]
     pub inflate_ratio: usize,
 }
@@ -85,6 +93,9 @@ impl Default for Limits {
             pack: ByteSize::gib(2),
             object: ByteSize::mib(256),
             delta_depth: 4095,
+            archive_depth: 4,
+            archive_files: 100_000,
+            archive_bytes: ByteSize::gib(1),
             inflate_ratio: 200,
         }
     }

@@ -11,7 +11,7 @@
 //! ```
 //! ```compile_fail
 //! # fn skip(connected: std::sync::Arc<gate_store::Connected>) -> gate_core::receive::Scanned {
-//! gate_core::receive::Scanned { connected, updates: Vec::new(), summary: None }
+//! gate_core::receive::Scanned { connected, updates: Vec::new(), options: Vec::new(), summary: None }
 //! # }
 //! ```
 
@@ -164,7 +164,8 @@ impl<'a> Push<'a> {
             Ok(updates) => updates,
             Err(refused) => return self.refuse(*refused).await,
         };
-        let scanner = self.request.expects_pack().then(|| self.context.scanner.start());
+        let is_scanned = self.request.expects_pack() || !self.request.options.is_empty();
+        let scanner = is_scanned.then(|| self.context.scanner.start());
         let origin = Ahead::open(self.context, self.snapshot.format(), &updates);
         let connected = match self.take_in(&updates, rest).await? {
             Ok(connected) => connected,

@@ -50,7 +50,7 @@ use workplace::Workplace;
 
 pub use error::ScanError;
 pub use finding::{Allowed, Finding, InvalidFingerprint, UNSCANNED_RULE};
-pub use item::{Item, NewObjects, Stop};
+pub use item::{At, Item, NewObjects, Stop};
 pub use patch::Kind;
 pub use patch_source::{is_patch_source, patch_source_main};
 pub use pushed::{Pushed, PushedRef};

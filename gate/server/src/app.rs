@@ -42,7 +42,7 @@ impl App {
         let lock = DataLock::take(&config.data)?;
         let listen = config.listen.clone();
         let dial = Arc::new(Origins::new(config.limits.clone()));
-        let scanner = Scanner::new(scanner(&config)?);
+        let scanner = Scanner::new(scanner(&config, Some(workshop(&config.data)?))?);
         let hall = Hall::new(Gate::new(config, dial, scanner));
         let mut app = Self { hall, doors: Vec::new(), _lock: lock };
         if let Some(addr) = listen.git {
@@ -83,7 +83,9 @@ impl App {
     /// # Errors
     /// It allows a fingerprint that can't be read; then nothing changes.
     pub fn reload(&self, config: Config) -> Result<(), anyhow::Error> {
-        let scanner = Scanner::new(scanner(&config)?);
+        // what the scans under way use stays
+        let scratch = self.gate().config().data.join(SCRATCH);
+        let scanner = Scanner::new(scanner(&config, Some(scratch))?);
         self.gate().set_config(config, scanner);
         Ok(())
     }
@@ -127,11 +129,27 @@ impl App {
     }
 }
 
-/// How this config scans pushes.
+/// The scanner's folder within the data folder. No repository's name begins with a dot.
+const SCRATCH: &str = ".scan";
+
+/// An empty folder for the scanner: what a killed gate left in it is gone. The data folder must be locked.
+fn workshop(data: &Path) -> Result<PathBuf, anyhow::Error> {
+    let dir = data.join(SCRATCH);
+    match std::fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("empty {}", dir.display()));
+        }
+        _ => {}
+    }
+    std::fs::create_dir(&dir).with_context(|| format!("make {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// How this config scans pushes; `scratch` is where large archives are unpacked.
 ///
 /// # Errors
 /// An allowed fingerprint can't be read.
-pub fn scanner(config: &Config) -> Result<scan::Options, anyhow::Error> {
+pub fn scanner(config: &Config, scratch: Option<PathBuf>) -> Result<scan::Options, anyhow::Error> {
     let program = std::env::current_exe().context("find the gate's own binary")?;
     let limits = &config.limits;
     let cores = std::thread::available_parallelism().map_or(2, Into::into);
@@ -142,9 +160,15 @@ pub fn scanner(config: &Config) -> Result<scan::Options, anyhow::Error> {
         scanners: config.scan.scanners.map_or(cores, Into::into),
         deadline: limits.scan.duration(),
         queue: limits.scan_queue.duration(),
-        scratch: None,
+        scratch,
         patch_source: program,
-        unpack: scan::UnpackLimits::default(),
+        unpack: scan::UnpackLimits {
+            depth: u32::try_from(limits.archive_depth).unwrap_or(u32::MAX),
+            bytes: limits.archive_bytes.bytes(),
+            ratio: limits.inflate_ratio as u64,
+            members: limits.archive_files as u64,
+            ..scan::UnpackLimits::default()
+        },
     })
 }
 

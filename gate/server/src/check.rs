@@ -100,7 +100,7 @@ fn data(dir: &Path) -> Outcome {
 }
 
 async fn scanner(config: &Config) -> Outcome {
-    let scanner = match app::scanner(config) {
+    let scanner = match app::scanner(config, None) {
         Ok(options) => Scanner::new(options),
         Err(error) => return Outcome::Bad(format!("{error:#}")),
     };

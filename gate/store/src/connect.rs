@@ -3,6 +3,7 @@
 mod ancestry;
 mod blobs;
 mod changes;
+mod earlier;
 mod error;
 mod known;
 mod order;

@@ -14,7 +14,7 @@ use crate::blocking::run;
 use crate::scan::{Progress, Running};
 
 impl Push<'_> {
-    /// `scanner` is there unless the push only deletes.
+    /// `scanner` is there unless the push only deletes and has no options.
     pub(super) async fn judge(
         &mut self,
         connected: Arc<Connected>,
@@ -54,7 +54,8 @@ impl Push<'_> {
         updates: Vec<Update>,
     ) -> Result<Result<Scanned, Refused>, Error> {
         let (progress, seen) = watch::channel(Progress::Idle);
-        let scan = Scanned::scan(running, connected, updates, progress);
+        let options = self.request.options.clone();
+        let scan = Scanned::scan(running, connected, updates, options, progress);
         let scanned = self.companion().during(&|| told(*seen.borrow()), None, scan).await?;
         Ok(scanned.map_err(|unscanned| match unscanned {
             Unscanned::Found(summary, refusal) => {

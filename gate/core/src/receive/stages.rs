@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bstr::BString;
 use gate_config::{Policy, RepoName};
 use gate_store::{CommitError, Connected, Interrupt, PackOptions, RefEdit, Snapshot, Store};
 use gate_store::{ConnectError, write_objects};
@@ -18,6 +19,7 @@ use crate::scan::{self, Progress, Pushed, PushedRef, Running, ScanError, Summary
 pub struct Scanned {
     connected: Arc<Connected>,
     updates: Vec<Update>,
+    options: Vec<BString>,
     summary: Option<Summary>,
 }
 
@@ -30,7 +32,7 @@ pub enum Unscanned {
 }
 
 impl Scanned {
-    /// Scans what is new.
+    /// Scans what is new, and the push options: they go to the origin's hooks.
     ///
     /// # Errors
     /// See [`Unscanned`].
@@ -38,6 +40,7 @@ impl Scanned {
         running: Running,
         connected: Arc<Connected>,
         updates: Vec<Update>,
+        options: Vec<BString>,
         progress: watch::Sender<Progress>,
     ) -> Result<Self, Unscanned> {
         let pushed = |update: &Update| {
@@ -45,18 +48,26 @@ impl Scanned {
             update.new.map(|new| PushedRef { name, old, new })
         };
         let refs = updates.iter().filter_map(pushed).collect();
-        let objects = Arc::new(Pushed::new(Arc::clone(&connected), refs));
+        let objects = Arc::new(Pushed::new(Arc::clone(&connected), refs, options.clone()));
         match running.scan(objects, progress).await {
-            Ok(Verdict::Clean(summary)) => Ok(Self { connected, updates, summary: Some(summary) }),
+            Ok(Verdict::Clean(summary)) => {
+                Ok(Self { connected, updates, options, summary: Some(summary) })
+            }
             Ok(Verdict::Found(summary, refusal)) => Err(Unscanned::Found(summary, refusal)),
             Err(error) => Err(Unscanned::Failed(error)),
         }
     }
 
-    /// A push that only deletes has nothing to scan; `None` if this is no such push.
+    /// A push that only deletes, and has no options, has nothing to scan; `None` if this is no such push.
     pub fn of_deletions(connected: Arc<Connected>, updates: Vec<Update>) -> Option<Self> {
         let deletes = updates.iter().all(|update| update.new.is_none());
-        (deletes && connected.is_empty()).then_some(Self { connected, updates, summary: None })
+        let options = Vec::new();
+        (deletes && connected.is_empty()).then_some(Self {
+            connected,
+            updates,
+            options,
+            summary: None,
+        })
     }
 
     pub fn summary(&self) -> Option<Summary> {
@@ -69,6 +80,7 @@ impl Scanned {
 pub struct Accepted {
     connected: Arc<Connected>,
     updates: Vec<Update>,
+    options: Vec<BString>,
 }
 
 impl Accepted {
@@ -82,7 +94,7 @@ impl Accepted {
         repo: &RepoName,
         interrupt: &Interrupt,
     ) -> Result<Result<Self, Vec<Refusal>>, ConnectError> {
-        let Scanned { connected, updates, .. } = scanned;
+        let Scanned { connected, updates, options, .. } = scanned;
         let mut moves = Vec::new();
         for update in updates.iter().filter(|update| wants_moves(policy, repo, update)) {
             let (Some(old), Some(new)) = (&update.old, &update.new) else { continue };
@@ -96,16 +108,25 @@ impl Accepted {
             refusals
                 .extend(created.map(|update| Refusal::new(update.name.as_bstr(), reason.clone())));
         }
-        Ok(if refusals.is_empty() { Ok(Self { connected, updates }) } else { Err(refusals) })
+        Ok(if refusals.is_empty() {
+            Ok(Self { connected, updates, options })
+        } else {
+            Err(refusals)
+        })
     }
 
     pub fn updates(&self) -> &[Update] {
         &self.updates
     }
 
+    /// The push options that were scanned.
+    pub fn options(&self) -> &[BString] {
+        &self.options
+    }
+
     /// Sends it to the origin: a pack of the scanned set, never the client's bytes.
     ///
-    /// `order` must name this push's own updates; its order of them may differ.
+    /// `order` must name this push's own updates and options; its order of the updates may differ.
     ///
     /// # Errors
     /// The gate could not make the pack; nothing was done at the origin.

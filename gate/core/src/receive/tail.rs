@@ -1,6 +1,5 @@
 //! From the first byte to the origin on: a task of its own, which runs to its end even if the client goes away.
 
-use bstr::BString;
 use proto::receive_pack::Command;
 use proto::send_pack::Update;
 use tracing::Instrument as _;
@@ -31,7 +30,6 @@ impl Push<'_> {
             commands: self.request.commands.clone(),
             dropped: std::mem::take(&mut self.dropped),
             demands_atomic: self.request.asked.atomic,
-            options: self.request.options.clone(),
             shallow: self.snapshot.shallow().to_vec(),
             format: self.snapshot.format(),
             audit: self.audit.clone(),
@@ -52,7 +50,6 @@ pub(super) struct Tail {
     pub(super) commands: Vec<Command>,
     pub(super) dropped: Vec<Refusal>,
     demands_atomic: bool,
-    options: Vec<BString>,
     shallow: Vec<proto::ObjectId>,
     format: proto::ObjectFormat,
     pub(super) audit: Audit,
@@ -68,7 +65,7 @@ impl Tail {
                 Err(error) => return self.unsent(&Refused::origin(&error)),
             },
         };
-        let order = self.order(accepted.updates());
+        let order = self.order(&accepted);
         let mut refusals = self.moved(accepted.updates());
         if refusals.is_empty() {
             refusals = precheck(&opened, &order);
@@ -102,8 +99,8 @@ impl Tail {
         updates.iter().filter(moved).map(reason).collect()
     }
 
-    fn order(&self, updates: &[Update]) -> Order {
-        let mut updates = updates.to_vec();
+    fn order(&self, accepted: &Accepted) -> Order {
+        let mut updates = accepted.updates().to_vec();
         let prefers = self.context.config.policy.atomic && updates.len() > 1;
         let atomicity = if self.demands_atomic {
             Atomicity::Demanded
@@ -119,7 +116,7 @@ impl Tail {
             format: self.format,
             updates,
             atomicity,
-            options: self.options.clone(),
+            options: accepted.options().to_vec(),
             shallow: self.shallow.clone(),
             session_id: self.session_id.clone(),
         }

@@ -50,6 +50,9 @@ impl ScanError {
             Self::Garbled(_) => "the scanner's report can't be read".to_owned(),
             Self::Wait(_) => "the scanner can't be waited for".to_owned(),
             Self::Objects(Stop::Limit { what }) => what.clone(),
+            Self::Objects(Stop::Spool(_)) => {
+                "the gate has no room to unpack a large archive".to_owned()
+            }
             Self::WrongVersion { .. }
             | Self::OutOfMemory
             | Self::Truncated { .. }
@@ -84,6 +87,7 @@ mod tests {
             ScanError::TimedOut { limit },
             ScanError::Busy { limit },
             ScanError::Objects(Stop::Walk { source: path.into() }),
+            ScanError::Objects(Stop::Spool(io())),
             ScanError::Objects(Stop::Limit { what: "too many paths".to_owned() }),
             ScanError::Wait(io()),
         ];

@@ -90,6 +90,9 @@ impl<W: Write> Feeder<'_, W> {
             Item::Ref { name, target } => {
                 self.text(Kind::Ref, Some(target), None, name.as_bstr().into(), name.as_bytes());
             }
+            Item::Option { text, target } => {
+                self.text(Kind::Option, target, None, text.into(), text);
+            }
         }
         (self.progress)(self.shown);
         self.failed.take().map_or(Ok(()), |error| Err(Stop::Feed(error)))

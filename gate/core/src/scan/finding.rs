@@ -18,7 +18,8 @@ pub struct Finding {
     pub kind: Kind,
     /// gitleaks' rule, or [`UNSCANNED_RULE`].
     pub rule: String,
-    /// The file's path, `outer.zip!inner` within an archive; the ref's name for [`Kind::Ref`]; empty where there is none.
+    /// The file's path, `outer.zip!inner` within an archive; the ref's name for [`Kind::Ref`], the text for
+    /// [`Kind::Option`]; empty where there is none.
     pub path: BString,
     /// From 1; 0 where a line says nothing.
     pub line: u64,
@@ -46,7 +47,7 @@ impl Finding {
         let path = match self.kind {
             Kind::Blob => self.path.escape_ascii().to_string(),
             // A leading slash, as no path in a tree has it.
-            Kind::Path | Kind::Ref => {
+            Kind::Path | Kind::Ref | Kind::Option => {
                 format!("/{}/{}", self.kind.as_str(), self.path.escape_ascii())
             }
             kind => format!("/{}", kind.as_str()),

@@ -21,11 +21,24 @@ pub enum Item<'a> {
     Tag { id: ObjectId },
     /// A ref that the push creates.
     Ref { name: &'a RefName, target: ObjectId },
+    /// A push option: it goes to the origin's hooks as it is. `target` is what the push names first.
+    Option { text: &'a BStr, target: Option<ObjectId> },
+}
+
+/// Where to look among what the origin has.
+#[derive(Clone, Copy, Debug)]
+pub enum At<'a> {
+    /// At this path of the trees that the push builds upon.
+    Path(&'a BStr),
+    /// At these paths, at the tips of other refs and earlier in history.
+    Earlier(&'a [&'a BStr]),
+    /// Anywhere in the trees that the push builds upon, the likeliest first (what the push changes or removes).
+    Anywhere,
 }
 
 /// The new things of one push: exactly what is reachable from the pushed tips and not from the origin's refs.
 ///
-/// All of it blocks, and is called on the blocking pool alone.
+/// All of it blocks, and is called on the blocking pool alone. What the origin has is nothing, unless told otherwise.
 pub trait NewObjects: Send + Sync + 'static {
     /// How many bytes there are to scan, about; for progress only.
     fn bytes(&self) -> u64;
@@ -43,24 +56,34 @@ pub trait NewObjects: Send + Sync + 'static {
     /// Writes an object's content, without holding the whole of a large blob.
     fn write(&self, id: &ObjectId, out: &mut dyn Write) -> Result<(), Stop>;
 
-    /// Whether the trees that the push builds upon, and the origin has, hold something at this path.
-    fn origin_has_path(&self, path: &BStr) -> Result<bool, Stop>;
+    /// Whether this names an object that the origin has or that is new: then it is no secret, however random it looks.
+    fn is_object(&self, _id: &ObjectId) -> bool {
+        false
+    }
 
-    /// Shows the blobs of the trees that the push builds upon and the origin has: those at `path`, or without one all of
-    /// them, the likeliest first (what the push changes or removes). Never a blob that is new in this push.
+    /// Whether the trees that the push builds upon, and the origin has, hold something at this path.
+    fn origin_has_path(&self, _path: &BStr) -> Result<bool, Stop> {
+        Ok(false)
+    }
+
+    /// Shows blobs that the origin has; see [`At`]. Never a blob that is new in this push.
     fn origin_blobs(
         &self,
-        path: Option<&BStr>,
-        interrupt: &Interrupt,
-        visit: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
-    ) -> Result<(), Stop>;
+        _at: At<'_>,
+        _interrupt: &Interrupt,
+        _visit: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
+        Ok(())
+    }
 
     /// Shows the raw commits that the push builds upon or replaces, and the origin has.
     fn origin_commits(
         &self,
-        interrupt: &Interrupt,
-        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Stop>;
+        _interrupt: &Interrupt,
+        _visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), Stop> {
+        Ok(())
+    }
 }
 
 /// Why a walk over the new objects ended early.

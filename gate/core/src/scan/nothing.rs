@@ -1,9 +1,7 @@
 //! A push without objects, for the scanner's proof: what is scanned then is the canaries.
 
 use std::io::Write;
-use std::ops::ControlFlow;
 
-use bstr::BStr;
 use gate_store::Interrupt;
 use proto::ObjectId;
 
@@ -30,27 +28,6 @@ impl NewObjects for Nothing {
     }
 
     fn write(&self, _: &ObjectId, _: &mut dyn Write) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn origin_has_path(&self, _: &BStr) -> Result<bool, Stop> {
-        Ok(false)
-    }
-
-    fn origin_blobs(
-        &self,
-        _: Option<&BStr>,
-        _: &Interrupt,
-        _: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn origin_commits(
-        &self,
-        _: &Interrupt,
-        _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
         Ok(())
     }
 }

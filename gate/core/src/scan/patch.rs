@@ -37,12 +37,14 @@ pub enum Kind {
     Path,
     /// In the name of a ref.
     Ref,
+    /// In a push option.
+    Option,
     /// Ours: shows that the scanner sees.
     Canary,
 }
 
 impl Kind {
-    /// The name in audit events: `blob`, `commit`, `tag`, `path` or `ref`.
+    /// The name in audit events: `blob`, `commit`, `tag`, `path`, `ref` or `option`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Blob => "blob",
@@ -50,12 +52,14 @@ impl Kind {
             Self::Tag => "tag",
             Self::Path => "path",
             Self::Ref => "ref",
+            Self::Option => "option",
             Self::Canary => "canary",
         }
     }
 
     fn parse(name: &str) -> Option<Self> {
-        [Self::Blob, Self::Commit, Self::Tag, Self::Path, Self::Ref, Self::Canary]
+        use Kind::{Blob, Canary, Commit, Option as PushOption, Path, Ref, Tag};
+        [Blob, Commit, Tag, Path, Ref, PushOption, Canary]
             .into_iter()
             .find(|kind| kind.as_str() == name)
     }

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use bstr::BStr;
+use bstr::{BStr, BString, ByteSlice};
 use gate_store::{ConnectError, Connected, Interrupt, IntroducedBy, KnownBases, ReadError, Reader};
 use proto::{ObjectId, RefName};
 
-use super::item::{Item, NewObjects, Stop};
+use super::item::{At, Item, NewObjects, Stop};
 
 /// Trees and blobs at paths in one push; a few trees can name millions.
 const MAX_PATHS: usize = 2_000_000;
@@ -16,6 +16,8 @@ const MAX_PATHS: usize = 2_000_000;
 const WEIGHED: u64 = 20_000;
 /// How many of the origin's commits are looked at for an old message.
 const OLD_COMMITS: usize = 1_000;
+/// How many of its commits have their trees looked at for an old content.
+const OLD_TREES: usize = 4_000;
 
 /// One ref that a push creates or moves.
 #[derive(Clone, Debug)]
@@ -30,15 +32,16 @@ pub struct PushedRef {
 pub struct Pushed {
     connected: Arc<Connected>,
     refs: Vec<PushedRef>,
+    options: Vec<BString>,
     bases: OnceLock<KnownBases>,
     reader: Mutex<Reader>,
 }
 
 impl Pushed {
-    /// What `connected` holds that is new, and the names of the refs it creates.
-    pub fn new(connected: Arc<Connected>, refs: Vec<PushedRef>) -> Self {
+    /// What `connected` holds that is new, the names of the refs it creates, and the push options.
+    pub fn new(connected: Arc<Connected>, refs: Vec<PushedRef>, options: Vec<BString>) -> Self {
         let reader = Mutex::new(connected.reader());
-        Self { connected, refs, bases: OnceLock::new(), reader }
+        Self { connected, refs, options, bases: OnceLock::new(), reader }
     }
 
     fn bases(&self) -> Result<&KnownBases, Stop> {
@@ -82,6 +85,10 @@ impl NewObjects for Pushed {
         for pushed in self.refs.iter().filter(|pushed| pushed.old.is_none()) {
             visit(Item::Ref { name: &pushed.name, target: pushed.new })?;
         }
+        let target = self.refs.first().map(|pushed| pushed.new);
+        for text in &self.options {
+            visit(Item::Option { text: text.as_bstr(), target })?;
+        }
         for id in self.connected.commits() {
             visit(Item::Commit { id: *id })?;
         }
@@ -112,17 +119,29 @@ impl NewObjects for Pushed {
         self.read(id, |reader| reader.read_to(id, out)).map(|_| ())
     }
 
+    fn is_object(&self, id: &ObjectId) -> bool {
+        self.connected.packs().contains(id)
+    }
+
     fn origin_has_path(&self, path: &BStr) -> Result<bool, Stop> {
         self.connected.has_known_path(self.bases()?, path).map_err(walk)
     }
 
     fn origin_blobs(
         &self,
-        path: Option<&BStr>,
+        at: At<'_>,
         interrupt: &Interrupt,
         visit: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
     ) -> Result<(), Stop> {
-        self.connected.known_blobs(self.bases()?, path, interrupt, visit).map_err(walk)
+        let bases = self.bases()?;
+        let shown = match at {
+            At::Path(path) => self.connected.known_blobs(bases, Some(path), interrupt, visit),
+            At::Anywhere => self.connected.known_blobs(bases, None, interrupt, visit),
+            At::Earlier(paths) => {
+                self.connected.earlier_blobs(bases, paths, OLD_TREES, interrupt, visit)
+            }
+        };
+        shown.map_err(walk)
     }
 
     fn origin_commits(

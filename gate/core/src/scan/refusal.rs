@@ -106,6 +106,11 @@ impl Refusal {
         if has(Kind::Ref) {
             say("To mend a ref's name: push it under another one.");
         }
+        if has(Kind::Option) {
+            say(
+                "To mend a push option: leave it out, or give it without the secret (git push -o).",
+            );
+        }
         if self.is_only_archives() {
             say("Push what it holds unpacked, or in smaller archives.");
             say("Or the gate's operator can allow it by its fingerprint ([scan] allow).");
@@ -158,6 +163,7 @@ fn place(finding: &Finding) -> String {
         Kind::Tag => format!("the text of tag{}, line {}", object(), finding.line),
         Kind::Path => format!("the file name {}", Printable(&finding.path)),
         Kind::Ref => format!("the ref name {}", Printable(&finding.path)),
+        Kind::Option => format!("the push option {}", Printable(&finding.path)),
     }
 }
 

@@ -68,8 +68,8 @@ pub(super) fn sift(
 
 fn finding(hit: &Hit, lines: &[u8], redactor: &Redactor) -> Finding {
     let path = redactor.redact(&hit.label.place.path);
-    let nowhere =
-        hit.label.place.view == View::Strings || matches!(hit.label.kind, Kind::Path | Kind::Ref);
+    let nowhere = hit.label.place.view == View::Strings
+        || matches!(hit.label.kind, Kind::Path | Kind::Ref | Kind::Option);
     Finding {
         kind: hit.label.kind,
         rule: hit.rule.clone(),
@@ -77,7 +77,7 @@ fn finding(hit: &Hit, lines: &[u8], redactor: &Redactor) -> Finding {
         commit: hit.label.commit,
         object: hit.label.object,
         text: match hit.label.kind {
-            Kind::Path | Kind::Ref => Printable(&path).to_string(),
+            Kind::Path | Kind::Ref | Kind::Option => Printable(&path).to_string(),
             _ if hit.secret.expose().is_empty() => "such a file holds keys".to_owned(),
             _ => redactor.line(first_line(lines)),
         },

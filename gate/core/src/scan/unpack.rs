@@ -1,6 +1,8 @@
 //! Reads a content in every view, and what lies in it if it is an archive, under caps.
 
 mod archive;
+mod encoded;
+mod pdf;
 
 use std::cell::RefCell;
 use std::io::{self, BufReader, Cursor, Read, Seek, Write};
@@ -109,6 +111,14 @@ impl Unpacker<'_> {
         if let Some(archive) = Archive::detect(content, content) {
             self.archive(archive, path, &mut Cursor::new(content), depth);
         }
+        if depth < self.limits.depth {
+            encoded::decode(content, &mut |line, decoded| {
+                if !self.into.borrow().done() {
+                    let name = inner(path, format!("base64@{line}").as_bytes());
+                    self.content(BStr::new(&name), decoded, depth + 1);
+                }
+            });
+        }
     }
 
     /// A content that streams by, once as it is, and once more into a file if it is an archive.
@@ -138,7 +148,10 @@ impl Unpacker<'_> {
 
     fn archive(&self, archive: Archive, path: &BStr, content: &mut dyn ReadSeek, depth: u32) {
         if depth == self.limits.depth {
-            let limit = format!("more than {} archives within each other", self.limits.depth);
+            let limit = format!(
+                "more than {} archives within each other (limits.archive_depth)",
+                self.limits.depth
+            );
             self.give_up(path, limit);
             return;
         }
@@ -152,7 +165,11 @@ impl Unpacker<'_> {
         }
         *self.members.borrow_mut() += 1;
         if *self.members.borrow() > self.limits.members {
-            self.give_up(path, format!("more than {} files in one archive", self.limits.members));
+            let limit = format!(
+                "more than {} files in one archive (limits.archive_files)",
+                self.limits.members
+            );
+            self.give_up(path, limit);
             return false;
         }
         let mut reader = Counted { reader, unpacker: self, over: false };
@@ -166,10 +183,9 @@ impl Unpacker<'_> {
             self.stream(path, &held, &mut reader, depth);
         }
         if reader.over {
-            self.give_up(
-                path,
-                "more unpacked bytes than one archive or one push may have".to_owned(),
-            );
+            let limit = "more unpacked bytes than one archive (limits.inflate_ratio) or one push \
+                 (limits.archive_bytes) may have";
+            self.give_up(path, limit.to_owned());
         }
         true
     }
@@ -184,13 +200,14 @@ impl Unpacker<'_> {
                     self.member(path, reader, depth + 1)
                 });
             }
+            // where hardly anything can hide
+            Some(Archive::Pdf | Archive::Zlib | Archive::Ar) | None => {}
             Some(_) => {
                 self.give_up(
                     path,
                     format!("an archive of more than {} MiB in another", HELD >> 20),
                 );
             }
-            None => {}
         }
         let _damage = io::copy(&mut tee, &mut io::sink());
         tee.views.finish(&mut **self.into.borrow_mut());
@@ -278,9 +295,10 @@ fn inner(outer: &BStr, name: &[u8]) -> BString {
 
 /// What a compressed file holds is named by its own name without the ending.
 fn stem(path: &BStr) -> &[u8] {
-    let name = path.rsplit_once_str("/").map_or(path.as_bytes(), |(_, name)| name);
+    let name = path.rsplit(|byte| b"/!".contains(byte)).next().unwrap_or_default();
     match name.rsplit_once_str(".") {
         Some((stem, _)) if !stem.is_empty() => stem,
+        None if name.len() < path.len() => name,
         _ => b"content",
     }
 }

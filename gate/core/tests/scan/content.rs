@@ -234,7 +234,7 @@ async fn an_archive_no_scan_can_see_through_is_refused() {
     }
     let findings = Push::new().blob("n.gz", nested).findings().await;
     found(&findings, "unscanned-archive", "n.gz!n!n!n!n", 0);
-    assert_eq!(findings[0].text, "more than 4 archives within each other");
+    assert_eq!(findings[0].text, "more than 4 archives within each other (limits.archive_depth)");
 }
 
 #[tokio::test]
@@ -262,4 +262,69 @@ fn base64(data: &[u8]) -> String {
             letters.take(three.len() + 1).chain(std::iter::repeat_n('=', 3 - three.len()))
         })
         .collect()
+}
+
+/// Wrapped as `base64` wraps.
+fn wrapped(data: &[u8]) -> String {
+    let letters = base64(data);
+    letters.as_bytes().chunks(76).map(|line| format!("{}\n", line.as_bstr())).collect()
+}
+
+#[tokio::test]
+async fn base64_that_gitleaks_does_not_see_through_is_decoded() {
+    let text = format!("{}T = '{}'\n", "# pad pad pad\n".repeat(20), token("wrapped"));
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let command = format!("powershell -EncodedCommand {}\n", base64(&wide(&text)));
+    let long = "lorem ipsum dolor\n".repeat(20_000) + &text;
+    for (name, data, place, line) in [
+        ("wrapped", wrapped(text.as_bytes()), "f!base64@1", 21),
+        ("wide", command, "f!base64@1", 21),
+        (
+            "an archive",
+            format!("x:\n{}", wrapped(&gzip(text.as_bytes()))),
+            "f!base64@2!base64@2",
+            21,
+        ),
+        ("one long line", base64(long.as_bytes()), "f!base64@1", 20_021),
+        ("twice", wrapped(wrapped(text.as_bytes()).as_bytes()), "f!base64@1!base64@1", 21),
+    ] {
+        let findings = Push::new().blob("f", data).findings().await;
+        let places: Vec<_> = findings.iter().map(|f| (f.path.to_string(), f.line)).collect();
+        assert_eq!(places, [(place.to_owned(), line)], "{name}");
+        assert_eq!(findings[0].text, "T = '***'", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn packages_and_documents_are_opened() {
+    let text = format!("{}T = '{}'\n", "(some words) Tj\n".repeat(20), token("deb"));
+    let mut deb = b"!<arch>\n".to_vec();
+    for (name, data) in [
+        ("debian-binary", b"2.0".to_vec()),
+        ("data.tar.gz", gzip(&tar("etc/conf", text.as_bytes()))),
+    ] {
+        write!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len())
+            .unwrap();
+        deb.extend(&data);
+        deb.resize(deb.len() + data.len() % 2, b'\n');
+    }
+    let zlib = |data: &[u8]| {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+        zlib.write_all(data).unwrap();
+        zlib.finish().unwrap()
+    };
+    let noise = random("picture", 5000, &[0, 1, 2, 253, 254, 255, 7, 8]);
+    let mut pdf = b"%PDF-1.7\n1 0 obj\n<< /Filter /FlateDecode >>\nstream\n".to_vec();
+    pdf.extend(zlib(noise.as_bytes()));
+    pdf.extend(b"\nendstream\nendobj\n2 0 obj\n<< /Filter /FlateDecode >>\nstream\r\n");
+    pdf.extend(zlib(text.as_bytes()));
+    pdf.extend(b"\nendstream\nendobj\n%%EOF\n");
+    for (name, data, place) in [
+        ("a.deb", deb, "a.deb!data.tar.gz!data.tar!etc/conf"),
+        ("loose", zlib(text.as_bytes()), "loose!content"),
+        ("a.pdf", pdf, "a.pdf!stream 2"),
+    ] {
+        let findings = Push::new().blob(name, data).findings().await;
+        found(&findings, "github-pat", place, 21);
+    }
 }

@@ -3,10 +3,8 @@
 //! `cargo test -p gate-core --test scan figures -- --ignored --nocapture --test-threads=1`; no verdict, only numbers.
 
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::time::Instant;
 
-use bstr::BStr;
 use gate_core::scan::{Item, NewObjects, Scanner, Stop, Verdict};
 use gate_store::Interrupt;
 use proto::ObjectId;
@@ -58,27 +56,6 @@ impl NewObjects for Code {
             left -= mark.len() as u64;
             line += 1;
         }
-        Ok(())
-    }
-
-    fn origin_has_path(&self, _: &BStr) -> Result<bool, Stop> {
-        Ok(false)
-    }
-
-    fn origin_blobs(
-        &self,
-        _: Option<&BStr>,
-        _: &Interrupt,
-        _: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn origin_commits(
-        &self,
-        _: &Interrupt,
-        _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
         Ok(())
     }
 }

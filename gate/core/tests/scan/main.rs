@@ -11,6 +11,7 @@ mod messages;
 mod names;
 mod pushes;
 mod repo;
+mod scanner;
 mod support;
 mod switches;
 mod trouble;

@@ -24,7 +24,8 @@ async fn secrets_of_every_kind() {
         .path(format!("keys/{}", token("path")))
         .commit(&format!("author a <b> 1 +0000\n\nUse {secret}\n"))
         .tag(&format!("object x\n\nrelease {secret}\n"))
-        .create_ref(&format!("refs/heads/{}", token("ref")));
+        .create_ref(&format!("refs/heads/{}", token("ref")))
+        .option(&format!("token={}", token("option")));
     insta::assert_snapshot!(message(push).await);
 }
 

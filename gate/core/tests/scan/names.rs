@@ -31,6 +31,18 @@ async fn the_name_of_a_new_ref_is_scanned() {
 }
 
 #[tokio::test]
+async fn a_push_option_is_scanned() {
+    let secret = token("option");
+    let push = Push::new().option("ci.skip").option(&format!("ci.variable=TOKEN={secret}"));
+    let findings = push.findings().await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!((findings[0].kind, findings[0].line), (Kind::Option, 0));
+    assert_eq!(findings[0].text, "ci.variable=TOKEN=***");
+    let print = findings[0].fingerprint();
+    assert!(print.ends_with(":/option/ci.variable=TOKEN=***:github-pat:0"), "{print}");
+}
+
+#[tokio::test]
 async fn every_part_of_a_commit_is_scanned() {
     let secret = token("commit");
     for (line, text, shown) in [

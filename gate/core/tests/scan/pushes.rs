@@ -218,3 +218,54 @@ async fn a_few_trees_that_name_one_blob_a_million_times_hold_nothing_up() {
     assert_eq!(found, ["blob n00/n00/n00/n00:4001"]);
     assert!(started.elapsed().as_secs() < 60);
 }
+
+#[tokio::test]
+async fn the_name_of_an_empty_directory_is_scanned() {
+    let repo = Repo::new(&[("README", "hello\n")]);
+    let empty = repo.feed(&["mktree"], b"");
+    let readme = repo.git(&["rev-parse", "HEAD:README"]);
+    let entries = format!("100644 blob {readme}\tREADME\n040000 tree {empty}\t{}\n", token("dir"));
+    let tree = repo.feed(&["mktree"], entries.as_bytes());
+    let commit = repo.git(&["commit-tree", "-m", "a name", "-p", "HEAD", &tree]);
+    let found = findings(repo.push(&[&format!("{commit}:refs/heads/main")])).await;
+    assert_eq!(
+        found.iter().map(|f| (f.kind, f.path.to_string())).collect::<Vec<_>>(),
+        [(Kind::Path, "***".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn what_the_origin_had_before_or_has_on_another_branch_is_clean() {
+    let mut repo = Repo::new(&[("settings.py", "debug = 1\n"), ("sub/b.py", "b = 1\n")]);
+    repo.git(&["branch", "topic"]);
+    repo.commit(&[("settings.py", &old("was")), ("sub/b.py", &old("elsewhere"))], "add settings");
+    repo.at_origin("refs/heads/main");
+    repo.commit(&[("settings.py", "debug = 1\n")], "remove settings");
+    repo.commit(&[("settings.py", "debug = 2\n")], "edit settings");
+    repo.at_origin("refs/heads/main");
+    // the removal reverted by hand, on what came after it
+    repo.commit(&[("settings.py", &format!("debug = 2\n{}", old("was")))], "bring settings back");
+    assert!(findings(repo.push(&["refs/heads/main"])).await.is_empty());
+    // picked from main to a branch that never had it
+    repo.git(&["checkout", "-q", "topic"]);
+    repo.commit(&[("sub/b.py", &format!("# topic\n{}", old("elsewhere")))], "pick");
+    assert!(findings(repo.push(&["refs/heads/topic"])).await.is_empty());
+    repo.commit(&[("sub/b.py", &format!("{}{}", old("elsewhere"), secret("more")))], "and more");
+    let found = findings(repo.push(&["refs/heads/topic"])).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[tokio::test]
+async fn the_id_of_an_object_is_no_secret() {
+    let repo = Repo::new(&[("README", "hello\n")]);
+    let known = repo.git(&["rev-parse", "HEAD"]);
+    let unknown = crate::support::random("id", 40, b"0123456789abcdef");
+    let pin = |id: &str| format!("sourcegraph_commit = '{id}'\n");
+    repo.commit(
+        &[("pins.txt", &pin(&known))],
+        &format!("Revert in sourcegraph\n\nThis reverts commit {known}."),
+    );
+    assert!(findings(repo.push(&["refs/heads/main"])).await.is_empty());
+    repo.commit(&[("pins.txt", &pin(&unknown))], "another");
+    assert_eq!(places(repo.push(&["refs/heads/main"])).await, ["blob pins.txt:1"]);
+}

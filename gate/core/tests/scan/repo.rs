@@ -103,7 +103,7 @@ impl Scene {
         });
         Ok(Stage {
             broken: indexed.broken.map(|error| error.to_string()),
-            pushed: Pushed::new(Arc::new(connected), refs.collect()),
+            pushed: Pushed::new(Arc::new(connected), refs.collect(), Vec::new()),
             _store: store,
             _dir: dir,
         })

@@ -1,77 +1,19 @@
-//! A push in memory, secrets made up at run time, and the real scanner.
+//! A push in memory.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::sync::Arc;
 
 use bstr::{BStr, BString, ByteSlice};
 use gate_core::scan::{
-    Allowed, Finding, Item, NewObjects, Options, Progress, Refusal, ScanError, Scanner, Stop,
-    UnpackLimits, Verdict,
+    At, Finding, Item, NewObjects, Progress, Refusal, ScanError, Scanner, Stop, Verdict,
 };
 use gate_store::Interrupt;
 use proto::{ObjectFormat, ObjectId, RefName};
 use tokio::sync::watch;
 
-/// The pinned gitleaks, brought by our own recipe.
-pub(crate) fn gitleaks() -> PathBuf {
-    static BRING: Once = Once::new();
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    BRING.call_once(|| {
-        let brought =
-            Command::new(root.join("docker/gitleaks/build.sh")).status().expect("run the recipe");
-        assert!(brought.success(), "the recipe brings gitleaks");
-    });
-    root.join(".tools/gitleaks")
-}
-
-pub(crate) fn options() -> Options {
-    Options {
-        gitleaks: gitleaks(),
-        rules: Vec::new(),
-        allowed: Allowed::default(),
-        scanners: 2,
-        deadline: Duration::from_secs(120),
-        queue: Duration::from_secs(60),
-        scratch: None,
-        patch_source: PathBuf::from(env!("CARGO_BIN_EXE_patch-source")),
-        unpack: UnpackLimits::default(),
-    }
-}
-
-/// Letters that look random and are always the same.
-pub(crate) fn random(seed: &str, length: usize, alphabet: &[u8]) -> String {
-    let mut state = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (0..length)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            char::from(alphabet[(state >> 33) as usize % alphabet.len()])
-        })
-        .collect()
-}
-
-pub(crate) const ALNUM: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-/// A secret of the rule `github-pat`.
-pub(crate) fn token(seed: &str) -> String {
-    ["gh", "p_", &random(seed, 36, ALNUM)].concat()
-}
-
-/// A secret of the rule `private-key`.
-pub(crate) fn private_key(seed: &str, lines: usize) -> String {
-    let body: String =
-        (0..lines).map(|i| random(&format!("{seed}{i}"), 64, ALNUM) + "\n").collect();
-    let kind = ["RSA PRIV", "ATE KEY"].concat();
-    format!("-----BEGIN {kind}-----\n{body}-----END {kind}-----\n")
-}
+pub(crate) use crate::scanner::{ALNUM, gitleaks, options, private_key, random, token};
 
 /// The new objects of a push, and what the origin has.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +31,7 @@ enum Thing {
     Commit(ObjectId),
     Tag(ObjectId),
     Ref(RefName),
+    Option(BString),
 }
 
 /// The commit that brings all blobs.
@@ -121,6 +64,11 @@ impl Push {
 
     pub(crate) fn create_ref(mut self, name: &str) -> Self {
         self.items.push(Thing::Ref(RefName::parse(name.as_bytes()).unwrap()));
+        self
+    }
+
+    pub(crate) fn option(mut self, text: &str) -> Self {
+        self.items.push(Thing::Option(text.into()));
         self
     }
 
@@ -201,6 +149,7 @@ impl NewObjects for Push {
                 Thing::Path(path) => Item::Path { path: path.as_bstr(), commit },
                 Thing::Commit(id) => Item::Commit { id: *id },
                 Thing::Tag(id) => Item::Tag { id: *id },
+                Thing::Option(text) => Item::Option { text: text.as_bstr(), target: commit },
                 Thing::Ref(name) => Item::Ref { name, target: ObjectId::null(ObjectFormat::Sha1) },
             })?;
         }
@@ -223,11 +172,15 @@ impl NewObjects for Push {
 
     fn origin_blobs(
         &self,
-        path: Option<&BStr>,
+        at: At<'_>,
         _: &Interrupt,
         visit: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
     ) -> Result<(), Stop> {
-        let wanted = |known: &BString| path.is_none_or(|path| known == path);
+        let wanted = |known: &BString| match at {
+            At::Path(path) => known == path,
+            At::Earlier(_) => false,
+            At::Anywhere => true,
+        };
         for (known, id) in self.origin.iter().filter(|(known, _)| wanted(known)) {
             if visit(known.as_bstr(), id).is_break() {
                 break;

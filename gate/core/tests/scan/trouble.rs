@@ -2,13 +2,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bstr::BStr;
 use gate_core::scan::{Item, NewObjects, Options, Progress, ScanError, Scanner, Stop};
 use gate_store::Interrupt;
 use proto::ObjectId;
@@ -251,27 +249,6 @@ impl NewObjects for Other {
             Self::Endless => out.write_all(b"text\n").map_err(Stop::Feed),
             Self::Unreadable => Err(Stop::Object { id: *id, source: "it is gone".into() }),
         }
-    }
-
-    fn origin_has_path(&self, _: &BStr) -> Result<bool, Stop> {
-        Ok(false)
-    }
-
-    fn origin_blobs(
-        &self,
-        _: Option<&BStr>,
-        _: &Interrupt,
-        _: &mut dyn FnMut(&BStr, &ObjectId) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn origin_commits(
-        &self,
-        _: &Interrupt,
-        _: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Stop> {
-        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ pub const MAX_TREE_DEPTH: usize = 2048;
 /// One thing at one path.
 #[derive(Clone, Copy, Debug)]
 pub struct Visit<'a> {
-    /// A blob, or where [`is_new`](Self::is_new) is false also a tree or a submodule's commit.
+    /// A blob, or where [`is_new`](Self::is_new) is false also a tree (an empty one, too) or a submodule's commit.
     pub id: ObjectId,
     /// From the root of the tree; empty for a blob that a tag or a ref names directly.
     pub path: &'a BStr,
@@ -208,6 +208,14 @@ impl PathWalk<'_> {
                 let parents = before.trees.iter().map(cursor);
                 let parents = parents.collect::<Result<_, ConnectError>>()?;
                 let (tree, path_len) = (self.read_tree(&id)?, self.path.len());
+                if tree.is_empty() && !before.is_there {
+                    // nothing below will tell its name
+                    let path = self.path.as_bstr();
+                    let visit = Visit { id, path, mode: entry.mode, is_new: false, by };
+                    if (self.visit)(visit).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
                 frames.push(Frame { tree, at: 0, parents, path_len });
                 continue;
             }

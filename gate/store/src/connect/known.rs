@@ -21,6 +21,12 @@ pub struct KnownBases {
     trees: Vec<ObjectId>,
 }
 
+impl KnownBases {
+    pub(super) fn commits(&self) -> &[ObjectId] {
+        &self.commits
+    }
+}
+
 impl Connected {
     /// The known parents of new commits, and `replaced`: what the moved refs named before.
     pub fn known_bases(
@@ -134,7 +140,7 @@ impl Connected {
 
     /// Asked only of what tips or refs reach: what is not new then, the origin has. Beyond a shallow boundary nothing is
     /// here.
-    fn is_known(&self, id: &ObjectId) -> bool {
+    pub(super) fn is_known(&self, id: &ObjectId) -> bool {
         self.packs().contains(id) && !self.is_new(id)
     }
 }
@@ -201,7 +207,7 @@ impl KnownWalk<'_> {
 }
 
 /// The trees and blobs a tree names; an origin's malformed tree ends early.
-fn entries<'a>(
+pub(super) fn entries<'a>(
     tree: &'a [u8],
     id: &ObjectId,
 ) -> impl Iterator<Item = (&'a [u8], ObjectId, Kind)> + use<'a> {
@@ -231,7 +237,7 @@ fn at_path(
 }
 
 /// Reads a commit; its raw text stays in `bytes`.
-fn commit(
+pub(super) fn commit(
     reader: &mut Reader,
     id: &ObjectId,
     bytes: &mut Vec<u8>,

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use bstr::{BString, ByteSlice};
+use bstr::{BStr, BString, ByteSlice};
 use gate_store::Interrupt;
 use memchr::memmem;
+use proto::ObjectId;
 
 use super::lines::stop_unless;
-use crate::scan::item::{NewObjects, Stop};
+use crate::scan::item::{At, NewObjects, Stop};
 use crate::scan::patch::Kind;
 use crate::scan::report::Hit;
 use crate::scan::unpack::{self, Unpacking};
@@ -21,7 +22,8 @@ const SHORTEST: usize = 6;
 /// A secret shorter than this must stand there as a word of its own.
 const SHORT: usize = 20;
 
-/// Drops the hits whose secret, whole, stands in content that the push builds upon and the origin has.
+/// Drops the hits whose secret, whole, stands in content that the origin has, where the push builds upon it or at the same
+/// path, and those that are the id of an object.
 pub(super) fn drop_known(
     hits: &mut Vec<(Hit, Vec<u8>)>,
     objects: &dyn NewObjects,
@@ -30,17 +32,20 @@ pub(super) fn drop_known(
 ) -> Result<(), Stop> {
     let mut known = Vec::with_capacity(hits.len());
     for (hit, _) in hits.iter() {
-        known.push(hit.label.kind == Kind::Path && known_path(hit, objects)?);
+        let names_object = ObjectId::from_hex(hit.secret.expose().as_bytes())
+            .is_some_and(|id| objects.is_object(&id));
+        known.push(names_object || hit.label.kind == Kind::Path && known_path(hit, objects)?);
     }
     let mut search = Search::new(hits, &known);
     let mut left = LOOKED_THROUGH;
     let paths: Vec<BString> = search.paths(hits);
-    for path in paths.iter().map(|path| Some(path.as_bstr())).chain([None]) {
+    let paths: Vec<&BStr> = paths.iter().map(|path| path.as_bstr()).collect();
+    for at in paths.iter().map(|path| At::Path(path)).chain([At::Earlier(&paths), At::Anywhere]) {
         if search.is_over() || left == 0 {
             break;
         }
         let mut stopped = Ok(());
-        objects.origin_blobs(path, interrupt, &mut |path, id| {
+        objects.origin_blobs(at, interrupt, &mut |path, id| {
             let size = objects.size(id);
             let shown = unpack::show(objects, id, path, &mut unpacking.clone(), &mut search);
             let looked = stop_unless(shown, search.is_over()).and(size);

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek};
 use bstr::BStr;
 use memchr::memmem;
 
-use super::{inner, stem};
+use super::{inner, pdf, stem};
 
 /// What an archive is read from.
 pub(super) trait ReadSeek: Read + Seek {}
@@ -17,6 +17,10 @@ impl<T: Read + Seek> ReadSeek for T {}
 pub(super) enum Archive {
     Zip,
     Tar,
+    /// Of Unix: Debian's packages, static libraries.
+    Ar,
+    Pdf,
+    Zlib,
     Gzip,
     Bzip2,
     Xz,
@@ -27,6 +31,7 @@ pub(super) enum Archive {
 pub(super) const ZIP_TAIL: usize = 22 + 65_535;
 /// How many first bytes tell the other kinds.
 pub(super) const HEAD: usize = 512;
+const AR_MAGIC: &[u8] = b"!<arch>\n";
 /// Memory for the dictionary of an xz stream, in KiB; `xz -9` takes 64 MiB.
 const XZ_MEMORY: u32 = 80 * 1024;
 
@@ -41,6 +46,9 @@ impl Archive {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Some(Self::Xz),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => return Some(Self::Zstd),
             [b'P', b'K', 3, 4, ..] => return Some(Self::Zip),
+            _ if head.starts_with(AR_MAGIC) => return Some(Self::Ar),
+            _ if head.starts_with(b"%PDF-") => return Some(Self::Pdf),
+            _ if pdf::is_zlib(head) => return Some(Self::Zlib),
             _ => {}
         }
         if head.get(257..262) == Some(b"ustar") || is_old_tar(head) {
@@ -71,6 +79,9 @@ impl Archive {
                 }
             }
             Self::Tar => tar_members(path, content, each),
+            Self::Ar => ar_members(path, content, each),
+            Self::Pdf => pdf::streams(path, content, each),
+            Self::Zlib => single(&mut flate2::read::ZlibDecoder::new(content)),
             Self::Zip => zip_members(path, content, each),
         }
     }
@@ -87,6 +98,35 @@ pub(super) fn tar_members(
         let Ok(mut entry) = entry else { return };
         let name = inner(path, &entry.path_bytes());
         if !each(BStr::new(&name), &mut entry) {
+            return;
+        }
+    }
+}
+
+/// Each member has a header of 60 bytes, with name and size in decimal, and ends at an even place.
+fn ar_members(
+    path: &BStr,
+    content: &mut dyn Read,
+    each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool,
+) {
+    let mut header = [0; 60];
+    if content.read_exact(&mut header[..AR_MAGIC.len()]).is_err() {
+        return;
+    }
+    while content.read_exact(&mut header).is_ok() && header.ends_with(b"`\n") {
+        let field = |range: std::ops::Range<usize>| header[range].trim_ascii_end();
+        let Some(size) = std::str::from_utf8(field(48..58)).ok().and_then(|t| t.parse().ok())
+        else {
+            return;
+        };
+        let size: u64 = size;
+        let name = inner(path, field(0..16).trim_ascii_end());
+        let mut member = (&mut *content).take(size);
+        if !each(BStr::new(&name), &mut member) {
+            return;
+        }
+        let rest = member.limit() + size % 2;
+        if io::copy(&mut (&mut *content).take(rest), &mut io::sink()).is_err() {
             return;
         }
     }
