@@ -51,10 +51,15 @@ impl<'e> Gate<'e> {
 
     /// Starts a gate on a whole config.
     pub(crate) fn start(env: &'e TestEnv, name: &str, config: &str) -> Self {
+        Self::start_under(env, name, config, &[])
+    }
+
+    /// The same, run by another program.
+    pub(crate) fn start_under(env: &'e TestEnv, name: &str, config: &str, by: &[&str]) -> Self {
         let doors =
             ["git = ", "http = ", "ssh = "].iter().filter(|door| config.contains(*door)).count();
         let log = env.path(format!("{name}.log"));
-        let mut child = Self::spawn(env, name, config);
+        let mut child = Self::spawn_under(env, name, config, by);
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let mut urls = Vec::new();
         while urls.len() < doors {
@@ -72,9 +77,22 @@ impl<'e> Gate<'e> {
 
     /// Starts the process and does not wait for its doors.
     pub(crate) fn spawn(env: &TestEnv, name: &str, config: &str) -> Child {
+        Self::spawn_under(env, name, config, &[])
+    }
+
+    fn spawn_under(env: &TestEnv, name: &str, config: &str, by: &[&str]) -> Child {
         let file = env.write(&format!("{name}.toml"), config);
         let log = File::options().create(true).append(true).open(env.path(format!("{name}.log")));
-        let mut command = command(env);
+        let mut command = match by {
+            [] => command(env),
+            [program, arguments @ ..] => {
+                let gate = command(env);
+                let mut command = Command::new(program);
+                command.args(arguments).arg(gate.get_program()).env_clear();
+                command.envs(gate.get_envs().filter_map(|(name, value)| Some((name, value?))));
+                command
+            }
+        };
         command.arg("serve").arg("--config").arg(file).stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(log.expect("make a log")).spawn().expect("start git-gate")
     }

@@ -6,9 +6,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
+use rustix::io::Errno;
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, kill_process_group, prlimit, waitpgid,
+};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::workplace::Workplace;
 
@@ -25,7 +30,8 @@ const LONGEST_WORDS: usize = 32 * 1024;
 /// One scanner at work, with its end of the patch. Dropped, it is killed, and its `git` with it.
 #[derive(Debug)]
 pub(super) struct Process {
-    child: Child,
+    /// Gone once it has ended and was waited for.
+    child: Option<Child>,
     group: Option<Pid>,
     patch: Option<PipeWriter>,
     report: Option<PipeReader>,
@@ -74,7 +80,7 @@ impl Process {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let limit = Rlimit { current: Some(MEMORY), maximum: Some(MEMORY) };
         prlimit(group, Resource::Data, limit)?;
-        Ok(Self { child, group, patch: Some(patch), report: Some(report) })
+        Ok(Self { child: Some(child), group, patch: Some(patch), report: Some(report) })
     }
 
     /// Where the patch is written to, blocking; closing it ends the patch.
@@ -89,17 +95,46 @@ impl Process {
 
     /// Waits until the process has ended, and answers what it said on standard error.
     pub(super) async fn end(&mut self) -> io::Result<(ExitStatus, String)> {
-        let words = hear(self.child.stderr.take()).await?;
-        let status = self.child.wait().await?;
-        self.group = None;
+        let Some(child) = &mut self.child else {
+            return Err(io::Error::other("it was waited for"));
+        };
+        let words = hear(child.stderr.take()).await?;
+        let status = child.wait().await?;
+        self.child = None;
+        if let Some(group) = self.group.take() {
+            let _later = reap(group);
+        }
         Ok((status, words))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(group) = self.group {
-            let _gone = kill_process_group(group, Signal::KILL);
+        let Some(group) = self.group else { return };
+        let _gone = kill_process_group(group, Signal::KILL);
+        if let (Some(child), Ok(runtime)) = (self.child.take(), Handle::try_current()) {
+            runtime.spawn(bury(child, group));
+        }
+    }
+}
+
+/// Waits for a killed scanner, and for its `git` where that is ours to wait for: whoever runs as process 1, as in a
+/// container, inherits the children of the dead.
+async fn bury(mut child: Child, group: Pid) {
+    let Ok(mut deaths) = signal(SignalKind::child()) else { return };
+    let _status = child.wait().await;
+    while !reap(group) {
+        deaths.recv().await;
+    }
+}
+
+/// Takes the dead of a group whose leader was waited for; answers whether none of ours is left in it.
+fn reap(group: Pid) -> bool {
+    loop {
+        match waitpgid(group, WaitOptions::NOHANG) {
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return false,
+            Err(_) => return true,
         }
     }
 }
