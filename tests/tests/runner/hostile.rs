@@ -25,6 +25,8 @@ pub(crate) enum Trick {
     Say(Vec<u8>),
     /// Real git daemon, but after so many bytes nothing more comes; says so on the channel.
     Stall(usize, SyncSender<()>),
+    /// As `Stall`, but only pushes are held up.
+    StallPush(usize, SyncSender<()>),
     /// Lists a ref, and sends a pack that does not hold it.
     WrongPack {
         tip: String,
@@ -91,9 +93,14 @@ fn play(
             stream.write_all(bytes)
         }
         Trick::WrongPack { tip, pack } => wrong_pack(&mut stream, tip, pack),
-        Trick::Cut(_) | Trick::CutPush(_) | Trick::Flip(_) | Trick::Stall(..) | Trick::None => {
+        Trick::Cut(_)
+        | Trick::CutPush(_)
+        | Trick::Flip(_)
+        | Trick::Stall(..)
+        | Trick::StallPush(..)
+        | Trick::None => {
             let mut start = [0; 20];
-            let cuts_pushes = matches!(trick, Trick::CutPush(_));
+            let cuts_pushes = matches!(trick, Trick::CutPush(_) | Trick::StallPush(..));
             let pushes = cuts_pushes
                 && stream.peek(&mut start)? == 20
                 && start.ends_with(b"git-receive-pack");
@@ -126,7 +133,12 @@ fn play(
                     Trick::CutPush(at) if pushes => n = n.min(at - sent),
                     _ => {}
                 }
-                if let Trick::Stall(at, told) = trick
+                let stall = match trick {
+                    Trick::Stall(at, told) => Some((at, told)),
+                    Trick::StallPush(at, told) if pushes => Some((at, told)),
+                    _ => None,
+                };
+                if let Some((at, told)) = stall
                     && sent + n > *at
                 {
                     stream.write_all(&buffer[..at - sent])?;

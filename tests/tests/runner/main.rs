@@ -7,6 +7,7 @@
 
 mod env;
 mod gate;
+mod held;
 mod hostile;
 mod origin;
 mod pkt;
@@ -18,13 +19,17 @@ mod crash;
 mod fresh;
 mod hostile_origin;
 mod http;
+mod killed;
 mod names;
 mod origin_down;
+mod policies;
 mod push_raw;
 mod push_refused;
 mod push_verdict;
 mod pushing;
+mod races;
 mod reading;
+mod reaping;
 mod ssh_door;
 
 #[test]

@@ -5,10 +5,10 @@ use std::net::Shutdown;
 
 use crate::env::TestEnv;
 use crate::gate::{Door, Gate};
+use crate::held::Held;
 use crate::hostile::noise;
 use crate::origin::Origin;
 use crate::pkt;
-use crate::push_verdict::Held;
 use crate::servers::{Kind, Server};
 
 const NULL: &str = "0000000000000000000000000000000000000000";

@@ -7,7 +7,7 @@ use crate::push_verdict::commit;
 use crate::servers::{Kind, Server};
 
 /// Runs with a gate of this config, a sample origin and a clone in `work`; the origin must end as it began.
-fn refused(more: &str, prepare: impl FnOnce(&TestEnv), specs: &[&str]) -> String {
+pub(crate) fn refused(more: &str, prepare: impl FnOnce(&TestEnv), specs: &[&str]) -> String {
     let env = TestEnv::new();
     let server = Server::start(&env, Kind::Git);
     let origin = Origin::sample(&env, "app");
@@ -27,7 +27,7 @@ fn refused(more: &str, prepare: impl FnOnce(&TestEnv), specs: &[&str]) -> String
     assert_eq!(origin.listing(), before, "nothing reached the origin");
     assert_eq!(origin.git(["count-objects", "-v"]), objects, "no object reached the origin");
     let tip = env.git_in("work", ["rev-parse", "HEAD"]).out();
-    if !before.contains(&tip) {
+    if !env.git_in(&origin.dir, ["cat-file", "-e", &tip]).ok {
         env.git(["init", "-q", "thief"]).out();
         env.git(["-C", "thief", "fetch", "-q", &gate.url(Door::Git, "app"), &tip]).refused();
     }
@@ -35,7 +35,7 @@ fn refused(more: &str, prepare: impl FnOnce(&TestEnv), specs: &[&str]) -> String
 }
 
 /// A refusal without what differs from run to run: ports, ids, and git's padding at line ends.
-fn plain(said: &str, base: &str) -> String {
+pub(crate) fn plain(said: &str, base: &str) -> String {
     let ids = regex::Regex::new("[0-9a-f]{40}").expect("a pattern");
     let short = regex::Regex::new(r"\b[0-9a-f]{7,12}\b").expect("a pattern");
     let said = said.replace(base, "<gate>");
@@ -45,7 +45,7 @@ fn plain(said: &str, base: &str) -> String {
 }
 
 /// A token with the form and the entropy of a real one, made at run time so that it stands in no file.
-fn token(seed: u64) -> String {
+pub(crate) fn token(seed: u64) -> String {
     let letters = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
     let noise = crate::hostile::noise(seed as usize + 36);
     let tail = noise[noise.len() - 36..]
@@ -108,6 +108,18 @@ fn one_bad_ref_stops_the_others() {
         &["clean", "main"],
     );
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_secret_in_a_push_option() {
+    let secret = token(5);
+    let option = format!("--push-option=ci.variable=TOKEN={secret}");
+    let said = refused("", |env| commit(env, "work", "clean", "clean\n"), &[&option, "main"]);
+    assert!(!said.contains(&secret), "{said}");
+    insta::assert_snapshot!(said);
+    // Hooks run for a deletion too.
+    let said = refused("", |_| {}, &[&option, ":topic/a"]);
+    assert!(said.contains("secret found") && !said.contains(&secret), "{said}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use crate::env::TestEnv;
 use crate::gate::{Door, Gate};
+use crate::held::Held;
 use crate::hostile::{Hostile, Trick};
 use crate::origin::Origin;
 use crate::servers::{Kind, Server};
@@ -244,65 +245,4 @@ fn a_client_that_goes_away_in_the_forward_does_not_undo_it() {
         assert_eq!(origin.tip("main"), env.git_in("work", ["rev-parse", "HEAD"]).out());
         assert_eq!(env.git(["ls-remote", &url]).out(), origin.listing());
     });
-}
-
-#[test]
-fn a_kill_at_each_step_loses_nothing() {
-    for hook in ["pre-receive", "update", "reference-transaction", "post-receive"] {
-        let env = TestEnv::new();
-        let server = Server::start(&env, Kind::Git);
-        let origin = Origin::sample(&env, "app");
-        let config = crate::gate::config(&env, "data", &server, "");
-        let gate = Gate::start(&env, "data", &config);
-        env.git(["clone", "-q", &gate.url(Door::Git, "app"), "work"]).out();
-        commit(&env, "work", "file", "the agent's\n");
-        let hold = Held::at(&env, &origin, hook);
-        let mut client = env.command("git");
-        client.args(["-C", "work", "push", "-q", &gate.url(Door::Git, "app"), "main"]);
-        let mut client = client.spawn().expect("start a client");
-        hold.reached();
-        gate.kill();
-        assert!(
-            !client.wait().expect("wait for it").success(),
-            "{hook}: it was not told that all is well"
-        );
-        hold.go();
-        std::fs::remove_file(origin.dir.join("hooks").join(hook)).expect("remove the hook");
-        let gate = Gate::start(&env, "data", &config);
-        let url = gate.url(Door::Git, "app");
-        assert_eq!(env.git(["ls-remote", &url]).out(), origin.listing(), "{hook}: healed");
-        let left =
-            std::fs::read_dir(gate.mirror("app").join("quarantine")).map_or(0, Iterator::count);
-        assert_eq!(left, 0, "{hook}: quarantines are swept");
-        // Whether or not the origin had taken it: the same push now ends well.
-        env.git_in("work", ["push", "-q", &url, "main"]).out();
-        assert_eq!(origin.tip("main"), env.git_in("work", ["rev-parse", "HEAD"]).out(), "{hook}");
-    }
-}
-
-/// A hook at the origin that says it was reached and then waits until it may go on.
-pub(crate) struct Held<'e> {
-    env: &'e TestEnv,
-}
-
-impl<'e> Held<'e> {
-    pub(crate) fn at(env: &'e TestEnv, origin: &Origin<'_>, hook: &str) -> Self {
-        for pipe in ["reached", "go"] {
-            crate::env::run(env.command("mkfifo").arg(env.path(pipe))).out();
-        }
-        let (reached, go) = (env.path("reached"), env.path("go"));
-        origin.hook(hook, &format!(
-            "[ -e \"{0}.once\" ] && exit 0; touch \"{0}.once\"; echo x >\"{0}\"; read -r x <\"{1}\"; exit 0",
-            reached.display(), go.display()
-        ));
-        Self { env }
-    }
-
-    pub(crate) fn reached(&self) {
-        crate::env::run(self.env.command("cat").arg("reached")).out();
-    }
-
-    pub(crate) fn go(&self) {
-        crate::env::run(self.env.command("sh").args(["-c", "echo x >go"])).out();
-    }
 }

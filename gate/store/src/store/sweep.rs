@@ -37,13 +37,13 @@ fn remove(path: &Path) -> Result<(), FileError> {
     files::remove(path)
 }
 
-/// The names of plain files.
+/// The names of all but directories.
 fn names(dir: &Path) -> Result<std::collections::HashSet<String>, FileError> {
     let mut names = std::collections::HashSet::new();
     for entry in std::fs::read_dir(dir).map_err(failed("list", dir))? {
         let entry = entry.map_err(failed("list", dir))?;
-        let is_file = entry.file_type().map_err(failed("list", dir))?.is_file();
-        if let (true, Ok(name)) = (is_file, entry.file_name().into_string()) {
+        let is_dir = entry.file_type().map_err(failed("list", dir))?.is_dir();
+        if let (false, Ok(name)) = (is_dir, entry.file_name().into_string()) {
             names.insert(name);
         }
     }
