@@ -85,6 +85,9 @@ pub async fn serve(
     context: &Context,
 ) -> Result<Pushed, Error> {
     let asked = context.mirror.refresh();
+    if session.mode != Mode::Request {
+        context.scanner.warm();
+    }
     let (snapshot, request) = match (session.mode, context.mirror.format()) {
         // what is a mere probe need not wait for the origin
         (Mode::Request, Some(format)) => {
@@ -108,7 +111,9 @@ pub async fn serve(
     };
     match request {
         Some((request, rest)) => {
-            Push::new(session, client, context, snapshot, request).serve(rest).await
+            let pushed = Push::new(session, client, context, snapshot, request).serve(rest).await;
+            context.scanner.warm();
+            pushed
         }
         None => Ok(Pushed::default()),
     }

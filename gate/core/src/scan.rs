@@ -24,6 +24,7 @@ mod refusal;
 mod report;
 mod rules;
 mod sift;
+mod spare;
 mod text;
 mod unpack;
 mod views;
@@ -45,6 +46,7 @@ use feed::Fed;
 use nothing::Nothing;
 use queue::Queue;
 use report::Report;
+use spare::Spare;
 use unpack::Unpacking;
 use workplace::Workplace;
 
@@ -139,7 +141,18 @@ struct Shared {
     queue: Queue,
     /// Scanners started ahead of their turn; they hold memory and burn nothing.
     early: Arc<Semaphore>,
+    spare: Spare,
     pool: Pool,
+}
+
+/// A scanner that is being started, or was started, ahead of its turn.
+type Early = AbortOnDropHandle<Result<Started, ScanError>>;
+
+#[derive(Debug)]
+struct Started {
+    process: Process,
+    workplace: Arc<Workplace>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Scanner {
@@ -151,26 +164,27 @@ impl Scanner {
                 workplace: Mutex::new(None),
                 queue: Queue::new(scanners),
                 early: Arc::new(Semaphore::new(scanners)),
+                spare: Spare::default(),
                 pool: Pool::new(2 * scanners),
                 options,
             }),
         }
     }
 
-    /// Starts a scanner for a push whose objects are still on their way, so that its start hides behind them.
+    /// Starts a scanner for a push whose objects are still on their way, so that its start hides behind them; or takes the
+    /// one in reserve.
     ///
     /// Never waits and never fails: where none is free to be started ahead, [`Running::scan`] starts it. Must be called
     /// within the runtime.
     pub fn start(&self) -> Running {
-        let shared = Arc::clone(&self.shared);
-        let early = Arc::clone(&shared.early).try_acquire_owned().ok().map(|permit| {
-            let shared = Arc::clone(&shared);
-            AbortOnDropHandle::new(tokio::spawn(async move {
-                let process = shared.start().await?;
-                Ok((process, permit))
-            }))
-        });
-        Running { shared, early }
+        let early = self.shared.spare.take().or_else(|| self.shared.start_early());
+        Running { shared: Arc::clone(&self.shared), early }
+    }
+
+    /// Keeps a scanner ready, for a push that is likely to come: a client that asks to push has said so, and one that has
+    /// pushed often pushes again. It goes after half a minute without use. Must be called within the runtime.
+    pub fn warm(&self) {
+        spare::keep(&self.shared);
     }
 
     /// Scans a secret made up on the spot; answers which scanner found it.
@@ -193,7 +207,7 @@ impl Scanner {
 #[derive(Debug)]
 pub struct Running {
     shared: Arc<Shared>,
-    early: Option<AbortOnDropHandle<Result<(Process, OwnedSemaphorePermit), ScanError>>>,
+    early: Option<Early>,
 }
 
 impl Running {
@@ -214,15 +228,35 @@ impl Running {
         let _turn = time::timeout(limit, turn).await.map_err(|_| ScanError::Busy { limit })?;
         let limit = shared.options.deadline;
         let scan = async {
-            let process = match early {
-                Some(early) => {
-                    early.await.map_err(|error| ScanError::Start(io::Error::other(error)))??.0
-                }
-                None => shared.start().await?,
+            let mut early = match early {
+                Some(early) => Some(
+                    early.await.map_err(|error| ScanError::Start(io::Error::other(error)))??,
+                ),
+                None => None,
             };
-            shared.scan(process, objects, progress).await
+            let workplace = shared.workplace().await?;
+            let started = match early.take_if(|early| early.is_usable(&workplace)) {
+                Some(started) => started,
+                None => Started::new(workplace, None)?,
+            };
+            shared.scan(started, objects, progress).await
         };
         time::timeout(limit, scan).await.map_err(|_| ScanError::TimedOut { limit })?
+    }
+}
+
+impl Started {
+    fn new(
+        workplace: Arc<Workplace>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Result<Self, ScanError> {
+        let process = Process::start(&workplace).map_err(ScanError::Start)?;
+        Ok(Self { process, workplace, permit })
+    }
+
+    /// Whether it still runs, with the rules that hold now.
+    fn is_usable(&mut self, workplace: &Arc<Workplace>) -> bool {
+        Arc::ptr_eq(&self.workplace, workplace) && self.process.is_running()
     }
 }
 
@@ -254,22 +288,28 @@ impl Shared {
         Ok(Arc::clone(kept.insert(Arc::new(workplace))))
     }
 
-    async fn start(&self) -> Result<Process, ScanError> {
-        let workplace = self.workplace().await?;
-        Process::start(&workplace).map_err(ScanError::Start)
+    /// `None` if as many as may run at once were started ahead already.
+    fn start_early(self: &Arc<Self>) -> Option<Early> {
+        let permit = Arc::clone(&self.early).try_acquire_owned().ok()?;
+        let shared = Arc::clone(self);
+        Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            Started::new(shared.workplace().await?, Some(permit))
+        })))
     }
 
     async fn scan(
         &self,
-        mut process: Process,
+        started: Started,
         objects: Arc<dyn NewObjects>,
         progress: watch::Sender<Progress>,
     ) -> Result<Verdict, ScanError> {
+        let Started { mut process, workplace, permit } = started;
+        // its turn has come: another may be started ahead
+        drop(permit);
         let (Some(patch), Some(report)) = (process.take_patch(), process.take_report()) else {
             return Err(ScanError::Start(io::Error::other("it has no pipes")));
         };
         let (options, fed_from) = (self.options.clone(), Arc::clone(&objects));
-        let workplace = self.workplace().await?;
         let work = blocking::run(&self.pool, move |interrupt| {
             let total = fed_from.bytes();
             let mut tell = |done: u64| {

@@ -83,6 +83,10 @@ impl Process {
         Ok(Self { child: Some(child), group, patch: Some(patch), report: Some(report) })
     }
 
+    pub(super) fn is_running(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
     /// Where the patch is written to, blocking; closing it ends the patch.
     pub(super) fn take_patch(&mut self) -> Option<PipeWriter> {
         self.patch.take()

@@ -12,6 +12,7 @@ mod names;
 mod pushes;
 mod repo;
 mod scanner;
+mod spare;
 mod support;
 mod switches;
 mod trouble;
