@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Times the gate against stock git on the same repository: ./dev bench [--commits N] [--rounds N] [--only a,b]
 
+./dev bench memory pushes 1 GB of many blobs and one blob of 200 MB through a gate and tells its memory at the peak.
+
 Columns: through the gate (release build, its origin a git daemon), straight from that git daemon, from the local path.
 Medians of whole git commands in milliseconds, in alternation; every result is checked outside the timed part.
 Nothing here is a test: it never fails because something is slow.
@@ -151,7 +153,73 @@ class Bench:
         self.table("push of one commit (scanned)", one, ["gate", "daemon"])
 
 
+def memory():
+    """The gate's own memory while a large push goes through it: what it allocated, and all that it had mapped."""
+    rng = random.Random(7)
+    line = lambda: "    " + " ".join(rng.choice(WORDS) for _ in range(rng.randint(2, 9))) + ";\n"
+    chunks = ["".join(line() for _ in range(400)).encode() for _ in range(60)]
+
+    def text(size, name):
+        out = [b"// %s\n" % name]
+        while size > 0:
+            out.append(rng.choice(chunks))
+            size -= len(out[-1])
+        return b"".join(out)
+
+    def commit(work, files):
+        """Straight into the object store, without time spent on compression."""
+        importer = subprocess.Popen(["git", "-c", "core.compression=0", "fast-import", "--quiet", "--force", "--depth=0"], cwd=work, env=ENV, stdin=subprocess.PIPE)
+        out = importer.stdin
+        out.write(b"commit refs/heads/large\ncommitter B <b@example.org> %d +0000\ndata 5\nlarge\n" % time.time())
+        for name, data in files:
+            out.write(b"M 100644 inline %s\ndata %d\n%s\n" % (name, len(data), data))
+        out.close()
+        assert importer.wait() == 0
+
+    def peak(pid, push):
+        """Runs the push; answers the highest anonymous memory seen meanwhile, sampled, and the kernel's own peak of all."""
+        field = lambda name: next(int(l.split()[1]) for l in open(f"/proc/{pid}/status") if l.startswith(name)) // 1024
+        started, highest = time.perf_counter(), 0
+        while push.poll() is None:
+            highest = max(highest, field("RssAnon"))
+            time.sleep(0.02)
+        assert push.returncode == 0, "the push did not land"
+        return highest, field("VmHWM"), time.perf_counter() - started
+
+    with tempfile.TemporaryDirectory(prefix="git-gate-memory-") as tmp, contextlib.ExitStack() as stack:
+        tmp = Path(tmp)
+        ENV.update(HOME=str(tmp), GIT_CONFIG_GLOBAL=str(tmp / "gitconfig"))
+        (tmp / "gitconfig").write_text("[gc]\n\tauto = 0\n[safe]\n\tdirectory = *\n[pack]\n\tcompression = 0\n\twindow = 0\n")
+        (tmp / "gate.toml").write_text(f'data = "{tmp}/data"\n[listen]\ngit = "127.0.0.1:0"\n[[repo]]\nname = "*"\norigin = "file://{tmp}/origins/*"\n[limits]\nscan = "1h"\nforward = "1h"\n')
+        print("MB of the gate itself; its scanner is a process of its own")
+        print(f"{'':<28}{'anonymous':>10}{'peak':>10}{'s':>10}")
+        log = open(tmp / "gate.log", "w")
+        for name, files in [
+            ("1 GB in 5000 blobs", lambda: ((b"d%02d/f%04d.c" % (n % 50, n), text(200_000, b"%d" % n)) for n in range(5000))),
+            ("one blob of 200 MB", lambda: [(b"large.txt", text(200_000_000, b"large"))]),
+            ("one blob of 200 MB, noise", lambda: [(b"large.bin", random.Random(1).randbytes(200_000_000))]),
+        ]:
+            origin, work = tmp / "origins" / "app", tmp / "work"
+            run(["git", "init", "-q", "--bare", origin])
+            run(["git", "init", "-q", "--bare", work])
+            commit(work, files())
+            # a gate of its own for each, so that none inherits what another left in its heap
+            gate = [GATE, "serve", "--config", tmp / "gate.toml"]
+            process = subprocess.Popen(gate, env=ENV, stdout=subprocess.PIPE, stderr=log)
+            stack.callback(process.kill)
+            push = subprocess.Popen(["git", "push", "-q", f"git://{doors(process)}/app", "large"], cwd=work, env=ENV)
+            anonymous, all_of_it, seconds = peak(process.pid, push)
+            assert run(["git", "rev-parse", "large"], origin) == run(["git", "rev-parse", "large"], work)
+            print(f"{name:<28}{anonymous:>10}{all_of_it:>10}{seconds:>10.1f}", flush=True)
+            process.terminate()
+            process.wait()
+            for path in (tmp / "origins", work, tmp / "data"):
+                shutil.rmtree(path)
+
+
 def main():
+    if sys.argv[1:] == ["memory"]:
+        return memory()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commits", type=int, default=3000)
     parser.add_argument("--refs", type=int, default=200)
@@ -169,7 +237,7 @@ def main():
         port = free_port()
         daemon = ["git", "daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}", f"--base-path={origin.parent}", "--export-all", "--enable=receive-pack", "--max-connections=0"]
         stack.enter_context(serving(daemon, listening(port), stderr=subprocess.DEVNULL))
-        gate = [ROOT / "target/release/git-gate", "serve", "--origin", f"git://127.0.0.1:{port}/app.git", "--name", "app", "--data", tmp / "data", "--listen-git", "127.0.0.1:0"]
+        gate = [GATE, "serve", "--origin", f"git://127.0.0.1:{port}/app.git", "--name", "app", "--data", tmp / "data", "--listen-git", "127.0.0.1:0"]
         addr = stack.enter_context(serving(gate, doors, stdout=subprocess.PIPE, stderr=open(tmp / "gate.log", "w")))
         ends = {"gate": f"git://{addr}/app.git", "daemon": f"git://127.0.0.1:{port}/app.git", "path": f"file://{origin}"}
         print(f"{'':<28}" + "".join(f"{end:>10}" for end in ends))
@@ -179,6 +247,7 @@ def main():
             getattr(bench, name)()
 
 
+GATE = os.environ.get("GIT_GATE_BIN") or ROOT / "target/release/git-gate"
 ENV = {"PATH": f"{ROOT}/.tools:{os.environ['PATH']}", "LC_ALL": "C", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ pub(crate) struct Order {
     pub(crate) updates: Vec<Update>,
     /// Whether all stand or fall together.
     pub(crate) atomicity: Atomicity,
+    /// Whether the origin may leave out its progress.
+    pub(crate) quiet: bool,
     /// Push options, handed on as they came.
     pub(crate) options: Vec<BString>,
     /// The boundary of the mirror, if the origin is shallow.

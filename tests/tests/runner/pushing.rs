@@ -204,7 +204,8 @@ fn large_and_compressed(case: &Case<'_>) {
     case.commit("noise", crate::hostile::noise(3 << 20));
     let text: String = (0..40_000).map(|n| format!("line {n} of a long text\n")).collect();
     let tip = case.commit("text", text);
-    case.git(["push", "-q", "origin", "main"]).out();
+    let said = case.git(["push", "-q", "origin", "main"]);
+    assert!(said.ok && said.stderr.is_empty(), "quiet is passed on: {}", said.stderr);
     assert_eq!(case.origin.tip("main"), tip);
 }
 

@@ -98,7 +98,7 @@ fn request(order: &Order) -> Request<'_> {
         format: order.format,
         updates: &order.updates,
         atomic: order.atomicity != Atomicity::Off,
-        quiet: false,
+        quiet: order.quiet,
         options: &order.options,
         shallow: &order.shallow,
         agent: AGENT,

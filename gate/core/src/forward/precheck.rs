@@ -61,6 +61,7 @@ mod tests {
                 new: Some(id(b'2')),
             }],
             atomicity: Atomicity::Preferred,
+            quiet: false,
             options: Vec::new(),
             shallow: Vec::new(),
             session_id: "1".to_owned(),

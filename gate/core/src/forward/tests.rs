@@ -34,6 +34,7 @@ fn order(updates: Vec<Update>) -> Order {
         format: ObjectFormat::Sha1,
         updates,
         atomicity: Atomicity::Preferred,
+        quiet: false,
         options: Vec::new(),
         shallow: Vec::new(),
         session_id: "7f3a".to_owned(),

@@ -194,6 +194,16 @@ async fn archives_are_opened_whatever_their_name() {
     let text = text.as_bytes();
     let mut bz = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::default());
     bz.write_all(text).unwrap();
+    let options = lzma_rust2::LzmaOptions::with_preset(6);
+    let mut writer =
+        lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(6)).unwrap();
+    writer.write_all(text).unwrap();
+    let xz = writer.finish().unwrap();
+    let mut writer =
+        lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, Some(text.len() as u64))
+            .unwrap();
+    writer.write_all(text).unwrap();
+    let lzma = writer.finish().unwrap();
     let self_extracting = [&b"#!/bin/sh\nunzip $0\n"[..], &zip("in/conf.py", text)].concat();
     for (name, data, inner) in [
         ("real.zip", zip("in/conf.py", text), "real.zip!in/conf.py"),
@@ -203,6 +213,8 @@ async fn archives_are_opened_whatever_their_name() {
         ("a/b.tar", tar("in/conf.py", text), "a/b.tar!in/conf.py"),
         ("b.tgz", gzip(&tar("in/conf.py", text)), "b.tgz!b!in/conf.py"),
         ("c.bz2", bz.finish().unwrap(), "c.bz2!c"),
+        ("c.xz", xz, "c.xz!c"),
+        ("c.lzma", lzma, "c.lzma!c"),
     ] {
         let findings = Push::new().blob(name, data).findings().await;
         found(&findings, "github-pat", inner, 2);

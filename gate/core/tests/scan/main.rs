@@ -4,8 +4,6 @@
 
 mod content;
 
-mod corpus;
-mod figures;
 mod known;
 mod messages;
 mod names;

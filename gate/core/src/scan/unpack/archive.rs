@@ -24,6 +24,8 @@ pub(super) enum Archive {
     Gzip,
     Bzip2,
     Xz,
+    /// What came before xz.
+    Lzma,
     Zstd,
 }
 
@@ -51,6 +53,9 @@ impl Archive {
             _ if pdf::is_zlib(head) => return Some(Self::Zlib),
             _ => {}
         }
+        if is_lzma(head) {
+            return Some(Self::Lzma);
+        }
         if head.get(257..262) == Some(b"ustar") || is_old_tar(head) {
             return Some(Self::Tar);
         }
@@ -73,6 +78,12 @@ impl Archive {
             Self::Gzip => single(&mut flate2::read::MultiGzDecoder::new(content)),
             Self::Bzip2 => single(&mut bzip2::read::MultiBzDecoder::new(content)),
             Self::Xz => single(&mut lzma_rust2::XzReader::new_mem_limit(content, true, XZ_MEMORY)),
+            Self::Lzma => {
+                let reader = lzma_rust2::LzmaReader::new_mem_limit(content, XZ_MEMORY, None);
+                if let Ok(mut reader) = reader {
+                    single(&mut reader);
+                }
+            }
             Self::Zstd => {
                 if let Ok(mut reader) = ruzstd::decoding::StreamingDecoder::new(content) {
                     single(&mut reader);
@@ -166,6 +177,16 @@ fn zip_stream(
         if !each(BStr::new(&name), &mut file) || io::copy(&mut file, &mut io::sink()).is_err() {
             return;
         }
+    }
+}
+
+/// It has no magic: the usual properties, a dictionary's size in its high bytes, and the content's size or none.
+fn is_lzma(content: &[u8]) -> bool {
+    match content {
+        [0x5d, 0, 0, _, 0..=8, size @ ..] => {
+            size.get(..8).is_some_and(|size| size == [0xff; 8] || size[5..] == [0; 3])
+        }
+        _ => false,
     }
 }
 
