@@ -14,16 +14,32 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     HeaderName::from_static("keep-alive"),
 ];
 
-/// Headers by which a client could show a credential of its own, or say that it is somebody else.
-const CREDENTIALS: [HeaderName; 8] = [
-    header::AUTHORIZATION,
-    header::COOKIE,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-    HeaderName::from_static("private-token"),
-    HeaderName::from_static("proxy-connection"),
-    header::FORWARDED,
+/// Headers by which a client could show a credential of its own.
+const CREDENTIALS: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+    "private-token",
+    "job-token",
+    "deploy-token",
+    "x-auth-token",
+    "x-access-token",
+    "x-amz-security-token",
+    "proxy-connection",
+];
+
+/// Headers that some upstreams believe over the request itself: another method or path than the route
+/// passes, or another client.
+const OVERRIDES: [&str; 7] = [
+    "forwarded",
+    "x-real-ip",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
 ];
 
 /// Removes what belongs to one hop.
@@ -40,14 +56,20 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes every credential that came with a request, in whichever header it was shown.
+/// Removes every credential that came with a request, in whichever header it was shown, and whatever
+/// could make another request of it.
 pub(crate) fn strip_credentials(headers: &mut HeaderMap) {
-    for name in &CREDENTIALS {
-        headers.remove(name);
+    for name in CREDENTIALS.iter().chain(&OVERRIDES) {
+        headers.remove(*name);
     }
-    let forwarded: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
-    for name in &forwarded {
+    let others: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            ["x-forwarded-", "x-original-"].iter().any(|begin| name.as_str().starts_with(begin))
+        })
+        .cloned()
+        .collect();
+    for name in &others {
         headers.remove(name);
     }
 }
@@ -70,6 +92,10 @@ mod tests {
             ("proxy-authorization", "Basic x"),
             ("x-forwarded-for", "10.0.0.1"),
             ("upgrade", "h2c"),
+            ("x-http-method-override", "DELETE"),
+            ("x-original-url", "/admin"),
+            ("x-original-host", "elsewhere"),
+            ("job-token", "mine"),
             ("accept", "*/*"),
             ("anthropic-version", "2023-06-01"),
         ] {

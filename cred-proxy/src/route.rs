@@ -29,6 +29,8 @@ pub(crate) enum Refused {
     Path { route: String, passes: String },
     #[error("this path holds '..', an empty or an encoded separator: it could leave its route")]
     Escapes,
+    #[error("the query shows a credential of its own, `{0}`: cred-proxy adds the route's")]
+    Credential(String),
     #[error(
         "cred-proxy does not carry git: fetch and push go through the gate, as git's insteadOf has it"
     )]
@@ -49,6 +51,9 @@ pub(crate) fn resolve<'a>(
     }
     if carries_git(path, uri.query()) {
         return Err(Refused::Git);
+    }
+    if let Some(name) = shows_credential(uri.query()) {
+        return Err(Refused::Credential(name));
     }
     let Some((route, rest)) =
         routes.iter().find_map(|route| Some((route, path.strip_prefix(route.path.as_str())?)))
@@ -105,6 +110,36 @@ fn carries_git(path: &str, query: Option<&str>) -> bool {
                 || query.contains("git-upload-pack")
                 || query.contains("git-receive-pack")
         })
+}
+
+/// Query parameters by which APIs take a credential, as the header of that name: an account that is not
+/// the operator's would be a way out of an allowed upstream.
+fn shows_credential(query: Option<&str>) -> Option<String> {
+    const NAMES: [&str; 8] = [
+        "access_token",
+        "api-key",
+        "api_key",
+        "apikey",
+        "auth_token",
+        "job_token",
+        "private_token",
+        "x-api-key",
+    ];
+    let names = query?.split(['&', ';']).map(|pair| pair.split('=').next().unwrap_or_default());
+    names.map(plain).find(|name| NAMES.contains(&name.as_str()))
+}
+
+/// A parameter's name without its escapes, in small letters.
+fn plain(name: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = name.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let hex = after.get(..2).filter(|_| first == b'%');
+        let code = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(code.unwrap_or(first).to_ascii_lowercase());
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn list<'a>(items: impl Iterator<Item = &'a str>) -> String {
@@ -176,6 +211,21 @@ mod tests {
             "/a/x%00",
         ] {
             assert_eq!(goes_to(path).unwrap_err(), Refused::Escapes, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_query_shows_no_credential_of_its_own() {
+        for query in
+            ["access_token=x", "a=1&private_token=x", "a;API_KEY=x", "a&%61pi%5Fkey=x", "apikey"]
+        {
+            assert!(
+                matches!(goes_to(&format!("/a/x?{query}")), Err(Refused::Credential(_))),
+                "{query}"
+            );
+        }
+        for query in ["beta=true", "token=next-page", "a=access_token", "%", "%6", "%zz=1"] {
+            assert!(goes_to(&format!("/a/x?{query}")).is_ok(), "{query}");
         }
     }
 

@@ -126,7 +126,7 @@ const fn status_of(refused: &Refused) -> StatusCode {
     match refused {
         Refused::NoRoute(_) => StatusCode::NOT_FOUND,
         Refused::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-        Refused::Path { .. } | Refused::Git => StatusCode::FORBIDDEN,
+        Refused::Path { .. } | Refused::Git | Refused::Credential(_) => StatusCode::FORBIDDEN,
         Refused::Escapes => StatusCode::BAD_REQUEST,
     }
 }

@@ -144,3 +144,114 @@ fn goes_out_through_the_egress_proxy_and_tells_what_it_said() {
         "{answer}"
     );
 }
+
+/// Each is a way to make one request be read as another, by us or by the upstream.
+#[test]
+fn whatever_is_smuggled_arrives_as_one_plain_request_or_not_at_all() {
+    let upstream = Upstream::start();
+    let proxy = CredProxy::start(&upstream, TOKEN, "Bearer", None);
+    let smuggled = "GET /admin HTTP/1.1\r\nHost: x\r\n\r\n";
+    let close = "Host: c\r\nConnection: close";
+    let requests = [
+        // two framings, in either order and in a spelling of its own
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"
+        ),
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n{smuggled}"
+        ),
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n{smuggled}"
+        ),
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}\r\nTransfer-Encoding : chunked\r\nContent-Length: 4\r\n\r\nbody{smuggled}"
+        ),
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}\r\nContent-Length: 4\r\nContent-Length: 40\r\n\r\nbody{smuggled}"
+        ),
+        format!("POST /api/echo HTTP/1.1\r\n{close}\r\nContent-Length: +4\r\n\r\nbody{smuggled}"),
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}, content-length\r\nContent-Length: 4\r\n\r\nbody{smuggled}"
+        ),
+        format!(
+            "GET /api/echo HTTP/1.1\r\n{close}\r\nContent-Length: {}\r\n\r\n{smuggled}",
+            smuggled.len()
+        ),
+        // a line that is folded, or ended by less
+        format!("GET /api/echo HTTP/1.1\r\n{close}\r\nX-A: b\r\n GET /admin HTTP/1.1\r\n\r\n"),
+        format!("GET /api/echo HTTP/1.1\n{}\n\n", close.replace('\r', "")),
+        format!("GET /api/echo HTTP/1.1\r\n{close}\r\nX-A: b\rX-Admin: 1\r\n\r\n"),
+        // our own credential, named as a header of this hop
+        format!(
+            "GET /api/echo HTTP/1.1\r\nHost: c\r\nConnection: close, authorization, x-api-key, host\r\n\r\n"
+        ),
+        // a trailer that would be a header
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}\r\nTE: trailers\r\nTrailer: Authorization\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nAuthorization: Bearer mine\r\n\r\n"
+        ),
+        format!(
+            "POST /api/echo HTTP/1.1\r\n{close}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody"
+        ),
+        format!(
+            "GET /api/echo HTTP/1.1\r\nHost: c\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n"
+        ),
+        // another target than the route's
+        format!("GET http://elsewhere.invalid/api/echo HTTP/1.1\r\n{close}\r\n\r\n"),
+        format!(
+            "GET /api/echo HTTP/1.1\r\nHost: elsewhere.invalid\r\nHost: c\r\nConnection: close\r\n\r\n"
+        ),
+    ];
+    for request in &requests {
+        let before = upstream.requests().len();
+        let answer = ask(&proxy, request);
+        let answer = answer.trim_start_matches("HTTP/1.1 100 Continue\r\n\r\n");
+        let seen = upstream.requests()[before..].to_vec();
+        assert!(seen.len() <= 1, "{request:?} became {seen:?}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 4"),
+            "{request:?}: {answer}"
+        );
+        for head in seen.iter().map(|head| head.to_ascii_lowercase()) {
+            let path = head.split(' ').nth(1).expect("a path");
+            assert_eq!(path, "/base/echo", "{request:?}: {head}");
+            assert_eq!(head.matches("authorization:").count(), 1, "{request:?}: {head}");
+            assert!(head.contains(&format!("authorization: bearer {TOKEN}\r\n")), "{head}");
+            assert!(head.contains(&format!("host: localhost:{}\r\n", upstream.port())), "{head}");
+            let framings = head.matches("\r\ncontent-length:").count()
+                + head.matches("\r\ntransfer-encoding:").count();
+            assert!(framings <= 1, "{request:?}: {head}");
+            for gone in ["mine", "upgrade", "x-admin", "elsewhere", "trailer"] {
+                assert!(!head.contains(gone), "{gone} of {request:?} in {head}");
+            }
+        }
+        assert!(!answer.contains(TOKEN), "{answer}");
+    }
+}
+
+#[test]
+fn no_target_but_a_path_and_no_head_without_an_end_is_taken() {
+    let upstream = Upstream::start();
+    let proxy = CredProxy::start(&upstream, TOKEN, "Bearer", None);
+    let close = "Host: c\r\nConnection: close\r\n\r\n";
+    let long = "x".repeat(600 * 1024);
+    for request in [
+        format!("CONNECT localhost:{} HTTP/1.1\r\n{close}", upstream.port()),
+        format!("OPTIONS * HTTP/1.1\r\n{close}"),
+        format!("GET /api/x?private_token=mine HTTP/1.1\r\n{close}"),
+        format!("GET /api/x HTTP/1.1\r\nX-Long: {long}\r\n{close}"),
+        format!("GET /api/{} HTTP/1.1\r\n{close}", "x".repeat(70 * 1024)),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense that is no frame at all".to_owned(),
+        "GET\r\n\r\n".to_owned(),
+        "\0\0\0\0\r\n\r\n".to_owned(),
+    ] {
+        let mut stream = TcpStream::connect(proxy.address).expect("connect to cred-proxy");
+        // it may hang up before all is sent
+        drop(stream.write_all(request.as_bytes()));
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{}: {answer}", &request[..20]);
+    }
+    assert_eq!(upstream.requests(), Vec::<String>::new());
+    assert!(get(&proxy, "/api/x").starts_with("HTTP/1.1 200"));
+}
