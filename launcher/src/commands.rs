@@ -105,17 +105,22 @@ fn init(
 ) -> anyhow::Result<ExitCode> {
     let name = BottleName::parse(bottle).map_err(Usage::from)?;
     let path = manifest::path_of(&context.host, &name);
-    if path.exists() && !force {
-        return Err(Usage::ManifestThere(path).into());
-    }
-    let text = match agent {
+    let written = match agent {
         None => template::plain(name.as_str()),
-        Some(agent) => template::for_agent(name.as_str(), agent),
+        Some(agent) => template::for_agent(name.as_str(), agent, &context.host.config_dir()),
     };
-    let folder = path.parent().unwrap_or(Path::new("/"));
-    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
-    ui::answer(&format!("{}\nnext: edit it; then bottle plan {name}", path.display()))?;
+    let mut files = vec![(path, written.manifest.as_str())];
+    files.extend(written.beside);
+    if let Some((there, _)) = files.iter().find(|(path, _)| path.exists() && !force) {
+        return Err(Usage::ManifestThere(there.clone()).into());
+    }
+    for (path, text) in &files {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        ui::answer(&path.display().to_string())?;
+    }
+    ui::answer(&format!("next: edit the manifest; then bottle plan {name}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

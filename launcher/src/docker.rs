@@ -3,10 +3,12 @@
 pub mod archive;
 pub mod attach;
 pub mod cleanup;
+mod context;
 pub mod doctor;
 pub mod engine;
 pub mod exec;
 pub mod find;
+mod ignore;
 pub mod images;
 mod keys;
 pub mod launch;

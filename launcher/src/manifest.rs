@@ -5,6 +5,7 @@
 
 mod agent;
 mod egress;
+mod files;
 mod git;
 pub mod git_url;
 mod limits;
@@ -22,6 +23,7 @@ use crate::names::{BottleName, Role};
 use crate::problem::{Problem, Problems};
 pub use agent::{Agent, AgentImage, EnvValue};
 pub use egress::{Egress, Mode};
+pub use files::{AgentFile, FileContent};
 pub use git::GitUpstream;
 pub use limits::Limits;
 use reader::{At, Table};

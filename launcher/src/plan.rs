@@ -188,7 +188,7 @@ pub fn plan(manifest: &Manifest, facts: &Facts) -> Result<Plan, Error> {
         let found = images.iter().find(|image: &&ImagePlan| image.role == role);
         found.map(|image| image.reference.clone()).unwrap_or_default()
     };
-    let [closed, egress] = subnet::choose(&facts.taken)?;
+    let [closed, egress] = subnet::choose(manifest.name.as_str(), &facts.taken)?;
     let networks = networks(&manifest.name, closed, egress, facts);
     let mut containers = vec![sidecars::pipelock(manifest, reference(Role::Pipelock))];
     if !manifest.git.is_empty() {

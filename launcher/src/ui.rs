@@ -20,6 +20,15 @@ pub fn tell(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
+/// The text without what would steer a terminal, or show it in another order than it is: others made it.
+pub fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        (c.is_control() && c != '\t')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// Asks one question on the terminal.
 ///
 /// # Errors

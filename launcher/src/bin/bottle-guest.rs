@@ -18,15 +18,22 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["hold", "--", ..] => match hold::hold(&arguments[2..], PATIENCE) {
-            Ok(never) => match never {},
-            Err(error) => complain(&error, EX_UNAVAILABLE),
-        },
+        ["hold", "--", ..] => run_hold(&arguments[2..], None),
+        ["hold", "--in", folder, "--", ..] => run_hold(&arguments[4..], Some(folder)),
         ["prove", spec] => run_prove(spec),
         _ => {
-            let error = std::io::Error::other("usage: bottle-guest hold -- COMMAND… | prove SPEC");
+            let error = std::io::Error::other(
+                "usage: bottle-guest hold [--in FOLDER] -- COMMAND… | prove SPEC",
+            );
             complain(&error, EX_USAGE)
         }
+    }
+}
+
+fn run_hold(command: &[String], start_in: Option<&str>) -> ExitCode {
+    match hold::hold(command, start_in, PATIENCE) {
+        Ok(never) => match never {},
+        Err(error) => complain(&error, EX_UNAVAILABLE),
     }
 }
 

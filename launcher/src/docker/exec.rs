@@ -1,4 +1,4 @@
-//! Runs a command in the agent's container, beside the agent.
+//! Starts containers, and runs commands in the agent's beside the agent.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use super::engine::{Engine, EngineError, Step, ask, dress, is_gone};
 use crate::names::Role;
 use crate::plan::{ClonePlan, Plan};
+use crate::ui::printable;
 
 /// A repository could not be cloned.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +43,11 @@ pub(super) async fn clone(
     match result? {
         (0, _) => Ok(()),
         (code, said) => {
-            let said =
-                said.lines().map(|line| format!("  | {line}")).collect::<Vec<_>>().join("\n");
+            let said = said
+                .lines()
+                .map(|line| format!("  | {}", printable(line)))
+                .collect::<Vec<_>>()
+                .join("\n");
             Err(CloneError::Git { url: clone.url.clone(), code, said, bottle })
         }
     }
@@ -81,6 +85,15 @@ async fn run(
 }
 
 impl Engine {
+    /// Starts a container that is created.
+    ///
+    /// # Errors
+    /// The engine's refusal.
+    pub async fn start(&self, container: &str, bottle: &str) -> Result<(), EngineError> {
+        let step = Step::new("start", container, bottle);
+        ask(&step, self.docker.start_container(container, None)).await
+    }
+
     /// Makes ready a command in the agent's container; it starts with its stream.
     ///
     /// # Errors

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuilder};
 use futures_util::StreamExt as _;
 
+use super::context::{self, Context};
 use super::engine::{Engine, EngineError, Step, ask, dress, is_gone};
-use crate::plan::bundle::{Bundle, SIDECAR_UID};
 use crate::plan::{ImageFrom, ImagePlan};
 use crate::progress::Progress;
 
@@ -50,21 +50,25 @@ impl Engine {
             ImageFrom::Bundle(_) if present => Ok(()),
             ImageFrom::Registry => self.pull(&image.reference, bottle, progress).await,
             ImageFrom::Bundle(bundle) => {
-                let context = bundle_context(bundle).map_err(|(path, source)| Error::Gather {
-                    reference: image.reference.clone(),
-                    path,
-                    source,
+                let context = context::of_bundle(bundle).map_err(|(path, source)| {
+                    Error::Gather { reference: image.reference.clone(), path, source }
                 })?;
-                self.build(&image.reference, "Dockerfile", context, bottle, progress).await
+                self.build(&image.reference, context, bottle, progress).await
             }
             ImageFrom::Dockerfile { dockerfile, context } => {
-                let (packed, name) =
-                    folder_context(dockerfile, context).map_err(|source| Error::Gather {
-                        reference: image.reference.clone(),
-                        path: context.clone(),
-                        source,
-                    })?;
-                self.build(&image.reference, &name, packed, bottle, progress).await
+                let gather = |source| Error::Gather {
+                    reference: image.reference.clone(),
+                    path: context.clone(),
+                    source,
+                };
+                let packed = context::of_folder(dockerfile, context).map_err(gather)?;
+                let failure = packed.failure.clone();
+                let built = self.build(&image.reference, packed, bottle, progress).await;
+                // A folder that cannot be read to its end is why the engine had no whole context.
+                match failure.take() {
+                    Some(source) => Err(gather(source)),
+                    None => built,
+                }
             }
         }
     }
@@ -100,20 +104,18 @@ impl Engine {
     async fn build(
         &self,
         reference: &str,
-        dockerfile: &str,
-        context: Vec<u8>,
+        context: Context,
         bottle: &str,
         progress: &Progress,
     ) -> Result<(), Error> {
         progress.detail(&format!("building {reference}"));
         let options = BuildImageOptionsBuilder::default()
-            .dockerfile(dockerfile)
+            .dockerfile(&context.dockerfile)
             .t(reference)
             .rm(true)
             .forcerm(true)
             .build();
-        let body = bollard::body_full(context.into());
-        let mut stream = self.docker.build_image(options, None, Some(body));
+        let mut stream = self.docker.build_image(options, None, Some(context.body));
         let mut tail = VecDeque::with_capacity(TAIL);
         while let Some(line) = stream.next().await {
             let failed = |words: String, tail: &VecDeque<String>| Error::Build {
@@ -148,85 +150,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// A Dockerfile and the `rootfs.tar` it adds: programs, folders with their owner, CA roots.
-fn bundle_context(bundle: &Bundle) -> Result<Vec<u8>, (PathBuf, io::Error)> {
-    let mut rootfs = tar::Builder::new(Vec::new());
-    let here = |source| (PathBuf::from("rootfs.tar"), source);
-    let mut folders = std::collections::BTreeSet::new();
-    let targets = bundle.programs.iter().map(|(_, target)| Path::new(target).parent());
-    let roots = host_roots();
-    let all = targets.flatten().chain(roots.as_ref().map(|_| Path::new("etc/ssl/certs")));
-    for folder in all.chain(bundle.folders.iter().map(|folder| Path::new(*folder))) {
-        folders.extend(folder.ancestors().filter(|part| part.components().next().is_some()));
-    }
-    for folder in folders {
-        let own = bundle.folders.iter().any(|own| Path::new(own) == folder);
-        let (mode, uid) = if own { (0o700, SIDECAR_UID) } else { (0o755, 0) };
-        append(&mut rootfs, folder, mode, uid, None).map_err(here)?;
-    }
-    append(&mut rootfs, Path::new("tmp"), 0o1777, 0, None).map_err(here)?;
-    for (path, target) in &bundle.programs {
-        let bytes = std::fs::read(path).map_err(|source| (path.clone(), source))?;
-        append(&mut rootfs, Path::new(target), 0o755, 0, Some(&bytes)).map_err(here)?;
-    }
-    if let Some(roots) = roots {
-        let target = Path::new("etc/ssl/certs/ca-certificates.crt");
-        append(&mut rootfs, target, 0o644, 0, Some(&roots)).map_err(here)?;
-    }
-    let rootfs = rootfs.into_inner().map_err(here)?;
-    let mut context = tar::Builder::new(Vec::new());
-    append(&mut context, Path::new("rootfs.tar"), 0o644, 0, Some(&rootfs)).map_err(here)?;
-    let dockerfile = Some(bundle.dockerfile.as_bytes());
-    append(&mut context, Path::new("Dockerfile"), 0o644, 0, dockerfile).map_err(here)?;
-    context.into_inner().map_err(here)
-}
-
-/// The roots this host trusts, which the sidecars are to trust as well.
-fn host_roots() -> Option<Vec<u8>> {
-    const PLACES: [&str; 3] = [
-        "/etc/ssl/certs/ca-certificates.crt",
-        "/etc/pki/tls/certs/ca-bundle.crt",
-        "/etc/ssl/cert.pem",
-    ];
-    PLACES.iter().find_map(|place| std::fs::read(place).ok())
-}
-
-fn append(
-    archive: &mut tar::Builder<Vec<u8>>,
-    path: &Path,
-    mode: u32,
-    uid: u32,
-    bytes: Option<&[u8]>,
-) -> io::Result<()> {
-    let mut header = tar::Header::new_gnu();
-    header.set_entry_type(match bytes {
-        Some(_) => tar::EntryType::Regular,
-        None => tar::EntryType::Directory,
-    });
-    header.set_mode(mode);
-    header.set_uid(uid.into());
-    header.set_gid(uid.into());
-    header.set_mtime(0);
-    let bytes = bytes.unwrap_or_default();
-    header.set_size(bytes.len() as u64);
-    archive.append_data(&mut header, path, bytes)
-}
-
-/// A person's own folder to build in. The Dockerfile may lie outside of it.
-fn folder_context(dockerfile: &Path, context: &Path) -> io::Result<(Vec<u8>, String)> {
-    const OUTSIDE: &str = ".bottle.Dockerfile";
-    let mut archive = tar::Builder::new(Vec::new());
-    archive.follow_symlinks(false);
-    archive.append_dir_all(".", context)?;
-    let name = match dockerfile.strip_prefix(context) {
-        Ok(inside) => inside.to_string_lossy().into_owned(),
-        Err(_) => {
-            let bytes = std::fs::read(dockerfile)?;
-            append(&mut archive, Path::new(OUTSIDE), 0o644, 0, Some(&bytes))?;
-            OUTSIDE.to_owned()
-        }
-    };
-    Ok((archive.into_inner()?, name))
 }

@@ -263,8 +263,7 @@ impl<'l> Launch<'l> {
     }
 
     async fn start(&self, container: &ContainerPlan) -> Result<(), EngineError> {
-        let step = self.step("start", &container.name);
-        ask(&step, self.engine.docker.start_container(&container.name, None)).await
+        self.engine.start(&container.name, self.bottle()).await
     }
 
     /// Stops the launcher after the step a test asked for, so that it can be killed there.

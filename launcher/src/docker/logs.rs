@@ -6,6 +6,7 @@ use futures_util::{Stream, StreamExt as _};
 
 use super::engine::{Engine, EngineError, Step, dress};
 use super::find::{Found, Kind};
+use crate::ui::printable;
 
 /// One line of one container.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,11 +163,6 @@ fn find(value: &serde_json::Value, key: &str) -> Option<String> {
     })
 }
 
-/// What an agent made a sidecar log never steers the reader's terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,8 +193,8 @@ mod tests {
         let entry = Entry {
             time: "2026-11-24T10:00:01.5Z".into(),
             role: "git-gate".into(),
-            line: "a\x1b[2Jb".into(),
+            line: "a\x1b[2Jb\u{9b}31m\u{202e}c".into(),
         };
-        assert_eq!(legible(&entry), "10:00:01 git-gate   a\u{fffd}[2Jb");
+        assert_eq!(legible(&entry), "10:00:01 git-gate   a\u{fffd}[2Jb\u{fffd}31m\u{fffd}c");
     }
 }

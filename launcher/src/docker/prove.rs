@@ -14,6 +14,7 @@ use super::engine::{Engine, EngineError, Step, ask};
 use crate::guest::spec::Line;
 use crate::names::Role;
 use crate::plan::Plan;
+use crate::ui::printable;
 
 /// The network is not proved closed.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +38,7 @@ const TAIL: &str = "15";
 pub(super) async fn prove(engine: &Engine, plan: &Plan) -> Result<(), NotClosed> {
     let probe = plan.container(Role::Probe).expect("every plan has a probe");
     let bottle = plan.bottle.as_str();
-    let step = Step::new("start", &probe.name, bottle);
-    ask(&step, engine.docker.start_container(&probe.name, None)).await?;
+    engine.start(&probe.name, bottle).await?;
     let verdict = tokio::select! {
         verdict = tokio::time::timeout(DEADLINE, read_answer(engine, &probe.name, bottle)) => {
             verdict.unwrap_or_else(|_| Err(silent("it did not end")))
@@ -172,7 +172,7 @@ fn show_logs(logs: &[(String, String)]) -> String {
     for (container, lines) in logs {
         write!(text, "\nthe last lines of {container}:").expect("a String takes every write");
         for line in lines.lines() {
-            write!(text, "\n  | {line}").expect("a String takes every write");
+            write!(text, "\n  | {}", printable(line)).expect("a String takes every write");
         }
     }
     text

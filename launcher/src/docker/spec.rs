@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, Mount, MountType,
-    NetworkingConfig,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
+    MountType, NetworkingConfig,
 };
 
 use crate::names::{LABEL_BOTTLE, LABEL_LAUNCH, LABEL_ROLE, LABEL_VERSION, Role};
@@ -100,6 +100,7 @@ fn host_config(container: &ContainerPlan, network: String) -> HostConfig {
         memory_swap: Some(limits.memory),
         nano_cpus: Some((limits.cpus * 1e9) as i64),
         pids_limit: Some(limits.pids),
+        log_config: Some(log_config()),
         // Somebody must reap what an agent's shells leave behind.
         init: Some(container.role == Role::Agent),
         runtime: container.runtime.clone(),
@@ -111,6 +112,19 @@ fn host_config(container: &ContainerPlan, network: String) -> HostConfig {
         ..Default::default()
     }
 }
+
+/// The engine's default keeps everything that is said for ever, on the host's disk.
+fn log_config() -> HostConfigLogConfig {
+    let config = [("max-size", LOG_FILE), ("max-file", LOG_FILES)];
+    HostConfigLogConfig {
+        typ: Some("json-file".to_owned()),
+        config: Some(config.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+    }
+}
+
+/// Each container's log takes at most the product of the two.
+const LOG_FILE: &str = "16m";
+const LOG_FILES: &str = "3";
 
 fn env(container: &ContainerPlan, launching: &Launching) -> Vec<String> {
     let value = |variable: &crate::plan::EnvVar| match &variable.value {

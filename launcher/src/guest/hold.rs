@@ -27,6 +27,8 @@ pub enum Error {
     NotOpened(Duration),
     #[error("wait for {OPEN}")]
     Wait(#[source] io::Error),
+    #[error("start in {folder}")]
+    StartIn { folder: String, source: io::Error },
     #[error("run `{command}`")]
     Run { command: String, source: io::Error },
 }
@@ -35,7 +37,11 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`]; it does not return otherwise.
-pub fn hold(command: &[String], patience: Duration) -> Result<Infallible, Error> {
+pub fn hold(
+    command: &[String],
+    start_in: Option<&str>,
+    patience: Duration,
+) -> Result<Infallible, Error> {
     let (program, arguments) = command.split_first().ok_or(Error::NoCommand)?;
     let until = Instant::now() + patience;
     let watch = watch().map_err(Error::Wait)?;
@@ -47,6 +53,10 @@ pub fn hold(command: &[String], patience: Duration) -> Result<Infallible, Error>
         pause(&watch, left.min(GLANCE)).map_err(Error::Wait)?;
     }
     drop(watch);
+    if let Some(folder) = start_in {
+        std::env::set_current_dir(folder)
+            .map_err(|source| Error::StartIn { folder: folder.to_owned(), source })?;
+    }
     let source = Command::new(program).args(arguments).exec();
     Err(Error::Run { command: program.clone(), source })
 }

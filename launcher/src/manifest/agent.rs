@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::existing_file;
+use super::files::AgentFile;
 use super::git::GitUpstream;
 use super::reader::{At, Table};
+use super::{existing_file, files};
 use crate::host::Host;
 use crate::problem::{Problem, nearest};
 
@@ -19,6 +20,10 @@ pub struct Agent {
     pub workdir: String,
     /// Writable, on disk.
     pub home: String,
+    /// Where the command starts; the workdir when absent.
+    pub start_in: Option<String>,
+    /// Copied in before the command starts.
+    pub files: Vec<AgentFile>,
     /// Never root.
     pub uid: u32,
     pub gid: u32,
@@ -67,6 +72,9 @@ pub(super) fn read(
     }
     let workdir = folder(&mut table, "workdir", "/work", problems);
     let home = folder(&mut table, "home", "/home/agent", problems);
+    let start_in = table.string("start_in", problems);
+    let start_in = start_in.and_then(|written| read_start_in(&written, &workdir, problems));
+    let files = files::read(table.table("files", problems), [&home, &workdir], host, problems);
     let (uid, gid) = read_user(&mut table, problems);
     let clone = strings(&mut table, "clone", problems).unwrap_or_default();
     check_clone(&clone, git, problems);
@@ -80,6 +88,8 @@ pub(super) fn read(
         command: command.into_iter().flatten().map(|word| word.value).collect(),
         workdir,
         home,
+        start_in,
+        files,
         uid,
         gid,
         clone: clone.into_iter().map(|name| name.value).collect(),
@@ -174,6 +184,24 @@ fn folder(
         return default.to_owned();
     }
     path.to_owned()
+}
+
+/// A folder below the workdir; it need not be there before the clones are.
+fn read_start_in(
+    written: &At<String>,
+    workdir: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<String> {
+    let path = written.value.trim_end_matches('/');
+    let plain = !path.is_empty()
+        && !path.chars().any(char::is_control)
+        && path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if !plain {
+        let message = format!("`{}` is not a folder below {workdir}", written.value);
+        problems.push(Problem::at(written.span.clone(), message, "\"app\", as `clone` names it"));
+        return None;
+    }
+    Some(format!("{workdir}/{path}"))
 }
 
 fn read_user(table: &mut Table<'_, '_>, problems: &mut Vec<Problem>) -> (u32, u32) {

@@ -113,7 +113,7 @@ pub(super) fn check_no_way_around(
         }
         for route in routes.iter().filter(|route| route.upstream_host == *host) {
             let how = format!("the route `{}` opens {host} in pipelock", route.path.value);
-            let help = "another host for the API (api.github.com beside github.com)";
+            let help = "another host for the API: api.github.com beside github.com; for a server of your own, a name at which only its API is served (docs/bottle.md, [egress])";
             problems.push(around(how, &route.upstream_span, help));
         }
         if egress.mode != Mode::Strict {

@@ -174,6 +174,33 @@ fn a_route_to_the_host_of_a_git_upstream_is_refused() {
 }
 
 #[test]
+fn files_are_the_agents_and_lie_in_its_volumes() {
+    let agent = |files: &str| format!("[agent]\nimage = \"x\"\n[agent.files]\n{files}\n");
+    let read =
+        parse(&agent("\"~/.a/b.json\" = \"{}\"\n\"/work/key\" = { file = \"~/key\" }")).unwrap();
+    let files: Vec<_> = read.agent.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(files, ["/work/key", "/home/agent/.a/b.json"]);
+    for (files, says) in [
+        ("\"/etc/passwd\" = \"\"", "no file below /home/agent or /work"),
+        ("\"/work/../etc/x\" = \"\"", "no file below"),
+        ("\"/work\" = \"\"", "no file below"),
+        ("\"~/.gitconfig\" = \"\"", "bottle writes `~/.gitconfig` itself"),
+        ("\"~/x\" = 1", "is an integer"),
+        ("\"~/x\" = { file = \"~/missing\" }", "cannot be read: No such file"),
+        ("\"~/x\" = { fil = \"~/key\" }", "unknown key `fil`"),
+    ] {
+        let shown = wrong(&agent(files));
+        assert!(shown.contains(says), "{files}: {shown}");
+    }
+    for start in ["/app", "../x", "", "a//b"] {
+        assert!(
+            wrong(&format!("[agent]\nimage = \"x\"\nstart_in = \"{start}\"\n"))
+                .contains("not a folder below /work")
+        );
+    }
+}
+
+#[test]
 fn a_secret_never_stands_in_a_problem() {
     let shown = wrong("[agent]\nimage = \"x\"\nenv = { A = \"${TOKEN}\" }\nzzz = 1\n");
     assert!(!shown.contains("t0ps3cret"));
@@ -184,15 +211,20 @@ fn a_secret_never_stands_in_a_problem() {
 #[test]
 fn what_init_writes_is_a_manifest() {
     use crate::template;
-    assert!(parse(&template::plain("demo")).is_ok());
-    let claude = template::for_agent("demo", template::Known::Claude);
-    let shown = wrong(&claude);
+    assert!(parse(&template::plain("demo").manifest).is_ok());
+    let folder = tempfile::tempdir().unwrap();
+    let claude = template::for_agent("demo", template::Known::Claude, folder.path());
+    let (dockerfile, recipe) = claude.beside.unwrap();
+    std::fs::create_dir_all(dockerfile.parent().unwrap()).unwrap();
+    std::fs::write(dockerfile, recipe).unwrap();
+    let shown = wrong(&claude.manifest);
     assert!(
         shown.contains("one problem") && shown.contains("ANTHROPIC_API_KEY is not set"),
         "{shown}"
     );
     // What is commented out is right as well, once its comment mark is gone.
     let all: String = template::plain("demo")
+        .manifest
         .lines()
         .skip(3)
         .map(|line| line.strip_prefix("# ").unwrap_or(line).trim_start_matches("# "))

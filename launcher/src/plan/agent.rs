@@ -8,7 +8,7 @@ use super::sidecars::anonymous;
 use super::{ClonePlan, ContainerPlan, Content, EnvSource, EnvVar, FilePlan, MountPlan, Place};
 use crate::guest::hold;
 use crate::guest::spec::Spec;
-use crate::manifest::{EnvValue, Limits, Manifest};
+use crate::manifest::{Agent, EnvValue, FileContent, Limits, Manifest};
 use crate::names::Role;
 use crate::render::{cred_proxy, gitconfig, pipelock};
 
@@ -26,7 +26,7 @@ pub(super) fn agent(manifest: &Manifest, image: String, guest: PathBuf) -> Conta
         role: Role::Agent,
         name: manifest.name.container(Role::Agent),
         image,
-        entrypoint: Some([hold::PROGRAM, "hold", "--"].map(str::to_owned).into()),
+        entrypoint: Some(hold_back(agent.start_in.as_deref())),
         command: (!agent.command.is_empty()).then(|| agent.command.clone()),
         user: format!("{}:{}", agent.uid, agent.gid),
         workdir: Some(agent.workdir.clone()),
@@ -108,6 +108,13 @@ pub(super) fn clones(manifest: &Manifest) -> Vec<ClonePlan> {
         .collect()
 }
 
+fn hold_back(start_in: Option<&str>) -> Vec<String> {
+    let mut words = vec![hold::PROGRAM.to_owned(), "hold".to_owned()];
+    words.extend(start_in.iter().flat_map(|folder| ["--in".to_owned(), (*folder).to_owned()]));
+    words.push("--".to_owned());
+    words
+}
+
 fn env(manifest: &Manifest) -> Vec<EnvVar> {
     let mut env: BTreeMap<String, EnvSource> = BTreeMap::new();
     let mut set = |name: &str, value: &str| {
@@ -166,5 +173,34 @@ fn files(manifest: &Manifest, guest: PathBuf) -> Vec<FilePlan> {
         gid: agent.gid,
         content: Content::Text(gitconfig::gitconfig(manifest)),
     });
+    for file in &agent.files {
+        let content = match &file.content {
+            FileContent::Text(text) => Content::Text(text.clone()),
+            FileContent::HostFile(path) => Content::HostFile(path.clone()),
+        };
+        add_own(agent, &file.path, content, &mut files);
+    }
     files
+}
+
+/// A file that the agent may change, with the folders it lies in.
+fn add_own(agent: &Agent, path: &str, content: Content, files: &mut Vec<FilePlan>) {
+    let own = |path: &str, mode, content| FilePlan {
+        path: path.to_owned(),
+        mode,
+        uid: agent.uid,
+        gid: agent.gid,
+        content,
+    };
+    let volume = [&agent.home, &agent.workdir]
+        .into_iter()
+        .filter(|volume| path.starts_with(&format!("{volume}/")))
+        .max_by_key(|volume| volume.len());
+    let begin = volume.map_or(0, |volume| volume.len() + 1);
+    for (end, _) in path.match_indices('/').filter(|(end, _)| *end > begin) {
+        if !files.iter().any(|file| file.path == path[..end]) {
+            files.push(own(&path[..end], 0o755, Content::Folder));
+        }
+    }
+    files.push(own(path, 0o644, content));
 }

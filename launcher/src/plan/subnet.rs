@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
 /// An IPv4 subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,13 +25,19 @@ const PREFIX: u8 = 28;
 #[error("no subnet is free in {POOL}")]
 pub struct NoSubnet;
 
-/// The first `N` subnets that nothing else overlaps.
+/// The first `N` subnets that nothing else overlaps, from a place on that the name decides.
+///
+/// Bottles that are launched at the same moment see the same subnets free: with different names they
+/// seldom want the same ones. A bottle keeps its own from launch to launch, as long as they are free.
 ///
 /// # Errors
 /// [`NoSubnet`] when the pool is used up.
-pub fn choose<const N: usize>(taken: &[Subnet]) -> Result<[Subnet; N], NoSubnet> {
+pub fn choose<const N: usize>(name: &str, taken: &[Subnet]) -> Result<[Subnet; N], NoSubnet> {
     let count = 1u32 << (PREFIX - POOL.prefix);
-    let mut free = (0..count)
+    let digest = Sha256::digest(name);
+    let begin = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]) % count;
+    let mut free = (begin..begin + count)
+        .map(|index| index % count)
         .map(|index| Subnet { base: POOL.base + (index << (32 - PREFIX)), prefix: PREFIX })
         .filter(|subnet| !taken.iter().any(|other| other.overlaps(*subnet)));
     let mut chosen = [POOL; N];
@@ -90,18 +97,41 @@ mod tests {
 
     #[test]
     fn chooses_what_nothing_else_overlaps() {
-        let [a, b] = choose(&[subnet("198.18.0.0/28"), subnet("198.18.0.32/27")]).unwrap();
-        assert_eq!([a.to_string(), b.to_string()], ["198.18.0.16/28", "198.18.0.64/28"]);
-        assert_eq!(a.gateway(), Ipv4Addr::new(198, 18, 0, 17));
+        let [a, b] = choose("demo", &[]).unwrap();
+        assert_eq!(b.base - a.base, 16);
+        assert_eq!(u32::from(a.gateway()), a.base + 1);
+        let [c, d] =
+            choose("demo", &[a, subnet(&format!("{}/27", Ipv4Addr::from(b.base)))]).unwrap();
+        assert!(![c, d].iter().any(|it| it.overlaps(a) || it.overlaps(b)));
+        // The one free place is found, wherever the search begins.
+        let last = subnet("198.19.255.240/28");
+        let taken: Vec<Subnet> = (0..13)
+            .map(|bit| Subnet {
+                base: (last.base ^ (16 << bit)) & mask(28 - bit),
+                prefix: 28 - bit,
+            })
+            .collect();
+        for name in ["a", "b", "demo"] {
+            assert_eq!(choose::<1>(name, &taken).unwrap(), [last]);
+        }
+    }
+
+    #[test]
+    fn names_begin_in_different_places() {
+        let begins = (0..50).map(|n| choose::<1>(&format!("b{n}"), &[]).unwrap()[0]);
+        let begins: std::collections::BTreeSet<Subnet> = begins.collect();
+        assert!(begins.len() >= 48, "{}", begins.len());
     }
 
     #[test]
     fn fifty_bottles_fit_and_a_full_pool_says_so() {
         let mut taken = Vec::new();
-        for _ in 0..50 {
-            taken.extend(choose::<2>(&taken).unwrap());
+        for n in 0..50 {
+            let chosen = choose::<2>(&format!("b{n}"), &taken).unwrap();
+            assert!(!taken.iter().any(|it: &Subnet| chosen.iter().any(|new| new.overlaps(*it))));
+            taken.extend(chosen);
         }
-        assert!(choose::<1>(&[subnet("198.18.0.0/15")]).is_err());
-        assert!(choose::<1>(&[subnet("0.0.0.0/0")]).is_err());
+        assert!(choose::<1>("x", &[subnet("198.18.0.0/15")]).is_err());
+        assert!(choose::<1>("x", &[subnet("0.0.0.0/0")]).is_err());
     }
 }

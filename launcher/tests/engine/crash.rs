@@ -91,6 +91,22 @@ fn an_orphan_of_any_part_stops_the_launch_before_it_begins() {
     let ran = bench.run();
     crate::kit::docker(&["rm", name]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    // Where it has one, it is; and so is a cred-proxy.
+    std::fs::write(bench.home.path().join("secret"), "x").expect("a file");
+    bench.manifest(&format!(
+        "[agent]\nimage = \"{AGENT_IMAGE}\"\ncommand = [\"true\"]\n\
+         [[git]]\nname = \"app\"\nupstream = \"https://git.test/app\"\n\
+         [[cred_proxy.routes]]\npath = \"/a/\"\nupstream = \"https://api.test\"\nauth_scheme = \"token\"\ntoken_file = \"~/secret\"\n"
+    ));
+    for part in ["git-gate-t-orphan", "cred-proxy-t-orphan"] {
+        let name = format!("bottle-{part}");
+        crate::kit::docker(&["create", "--name", &name, AGENT_IMAGE, "true"]);
+        let ran = bench.run();
+        crate::kit::docker(&["rm", &name]);
+        assert_eq!(ran.code, Some(69), "{ran:?}");
+        assert!(ran.err.contains(&format!("container {name} (created, Created")), "{ran:?}");
+        assert!(!ran.err.contains("images"), "no work has begun: {ran:?}");
+    }
 }
 
 #[test]

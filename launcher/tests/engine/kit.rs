@@ -70,12 +70,17 @@ impl Bench {
     }
 
     pub(crate) fn manifest_exactly(&self, text: &str) {
-        let images = match pipelock() {
-            PIPELOCK_IMAGE => String::new(),
-            other => format!("[images]\npipelock = \"{other}\"\n"),
-        };
-        let path = self.home.path().join(format!(".config/bottle/{}.toml", self.name));
-        std::fs::write(path, format!("{text}\n{images}")).expect("the home is writable");
+        self.write(self.name, text);
+    }
+
+    /// As [`Self::manifest`], of another bottle of the same test.
+    pub(crate) fn manifest_of(&self, name: &str, text: &str) {
+        self.write(name, &format!("{text}\n{NOBODY}"));
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.home.path().join(format!(".config/bottle/{name}.toml"));
+        std::fs::write(path, format!("{text}\n{}", pipelock_line())).expect("the home is writable");
     }
 
     /// An agent that runs a shell script.
@@ -190,6 +195,19 @@ pub(crate) fn libexec() -> PathBuf {
     Path::new(env!("CARGO_BIN_EXE_bottle")).parent().expect("it lies in a folder").join("libexec")
 }
 
+/// What a manifest says where the real pipelock is not to be had.
+pub(crate) fn pipelock_line() -> String {
+    match pipelock() {
+        PIPELOCK_IMAGE => String::new(),
+        other => format!("[images]\npipelock = \"{other}\"\n"),
+    }
+}
+
+/// Says that a test was left out, and why.
+pub(crate) fn skipped(what: &str, why: &str) {
+    eprintln!("SKIPPED: {what}: {why}");
+}
+
 /// The image these tests use for pipelock.
 pub(crate) fn pipelock() -> &'static str {
     static IMAGE: OnceLock<&str> = OnceLock::new();
@@ -221,7 +239,7 @@ fn prepare() {
         let program = std::fs::read(libexec().join("pipelock-standin")).expect("it was assembled");
         let mut rootfs = tar::Builder::new(Vec::new());
         add(&mut rootfs, "pipelock", 0o755, &program);
-        build(STANDIN_IMAGE, rootfs, "ENTRYPOINT [\"/pipelock\"]\n");
+        build(STANDIN_IMAGE, "scratch", rootfs, "ENTRYPOINT [\"/pipelock\"]\n");
     }
 }
 
@@ -261,31 +279,45 @@ fn build_agent() {
         "sha256sum",
     ];
     let mut rootfs = tar::Builder::new(Vec::new());
-    let mut libraries = std::collections::BTreeSet::new();
-    for program in PROGRAMS {
-        let path = find_on_path(program);
-        let listing = succeed(Command::new("ldd").arg(&path));
-        libraries.extend(
-            listing.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned),
-        );
-        add(
-            &mut rootfs,
-            &format!("usr/bin/{program}"),
-            0o755,
-            &std::fs::read(&path).expect("it is there"),
-        );
-    }
-    for library in libraries {
-        let bytes = std::fs::read(&library).expect("ldd named it");
-        add(&mut rootfs, library.trim_start_matches('/'), 0o755, &bytes);
-    }
+    add_programs(&mut rootfs, PROGRAMS.map(|program| (program, find_on_path(program))));
     add(&mut rootfs, "etc/passwd", 0o644, b"agent:x:1000:1000::/home/agent:/bin/sh\n");
     add(&mut rootfs, "etc/nsswitch.conf", 0o644, b"hosts: files dns\n");
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);
     header.set_size(0);
     rootfs.append_link(&mut header, "bin", "usr/bin").expect("memory takes every write");
-    build(AGENT_IMAGE, rootfs, "ENV PATH=/usr/bin\n");
+    build(AGENT_IMAGE, "scratch", rootfs, "ENV PATH=/usr/bin\n");
+}
+
+/// An image on top of another, with more of this machine's programs and others that lie somewhere.
+pub(crate) fn build_with(tag: &str, from: &str, programs: &[&str], others: &[(&str, &Path)]) {
+    let mut rootfs = tar::Builder::new(Vec::new());
+    let programs = programs.iter().map(|program| (*program, find_on_path(program)));
+    add_programs(
+        &mut rootfs,
+        programs.chain(others.iter().map(|(name, at)| (*name, at.to_path_buf()))),
+    );
+    build(tag, from, rootfs, "");
+}
+
+/// Programs in /usr/bin, and the libraries they name.
+fn add_programs<'p>(
+    rootfs: &mut tar::Builder<Vec<u8>>,
+    programs: impl IntoIterator<Item = (&'p str, PathBuf)>,
+) {
+    let mut libraries = std::collections::BTreeSet::new();
+    for (program, path) in programs {
+        let listing = succeed(Command::new("ldd").arg(&path));
+        libraries.extend(
+            listing.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned),
+        );
+        let bytes = std::fs::read(&path).expect("it is there");
+        add(rootfs, &format!("usr/bin/{program}"), 0o755, &bytes);
+    }
+    for library in libraries {
+        let bytes = std::fs::read(&library).expect("ldd named it");
+        add(rootfs, library.trim_start_matches('/'), 0o755, &bytes);
+    }
 }
 
 fn find_on_path(program: &str) -> PathBuf {
@@ -304,7 +336,7 @@ fn add(archive: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, bytes: &[u8])
     archive.append_data(&mut header, path, bytes).expect("memory takes every write");
 }
 
-fn build(tag: &str, rootfs: tar::Builder<Vec<u8>>, more: &str) {
+fn build(tag: &str, from: &str, rootfs: tar::Builder<Vec<u8>>, more: &str) {
     let rootfs = rootfs.into_inner().expect("memory takes every write");
     let mut context = tar::Builder::new(Vec::new());
     add(&mut context, "rootfs.tar", 0o644, &rootfs);
@@ -312,7 +344,7 @@ fn build(tag: &str, rootfs: tar::Builder<Vec<u8>>, more: &str) {
         &mut context,
         "Dockerfile",
         0o644,
-        format!("FROM scratch\nADD rootfs.tar /\n{more}").as_bytes(),
+        format!("FROM {from}\nADD rootfs.tar /\n{more}").as_bytes(),
     );
     let context = context.into_inner().expect("memory takes every write");
     let mut child = Command::new("docker")

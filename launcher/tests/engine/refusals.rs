@@ -1,6 +1,10 @@
 //! Every call the engine refuses shows its own words, the step, the container and the next command.
 
+use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
+
+use bottle::docker::Engine;
 
 use crate::kit::{AGENT_IMAGE, Bench, Ran, await_that, docker, is_stopped, ran};
 
@@ -195,4 +199,109 @@ fn a_socket_that_may_not_be_opened() {
     let ran = ran(command.output().expect("setpriv is installed"));
     let step = "connect to the engine at unix:///var/run/docker.sock";
     told(&ran, step, "Permission denied", "sudo usermod -aG docker $USER");
+}
+
+/// A launch publishes no port itself. The call that starts its containers is tried with one that does.
+#[test]
+fn a_port_that_is_taken() {
+    let Some(bench) = Bench::new("t-port") else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let publish = format!("127.0.0.1:{port}:80");
+    let label = format!("dev.bottle.name={}", bench.name);
+    let make = |name: &str| {
+        docker(&[
+            "create",
+            "--name",
+            name,
+            "--label",
+            &label,
+            "-p",
+            &publish,
+            AGENT_IMAGE,
+            "sleep",
+            "600",
+        ])
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let start = |name: &str| {
+        runtime.block_on(async { Engine::connect(None).await?.start(name, "t-port").await })
+    };
+    make("bottle-t-port-first");
+    make("bottle-t-port-second");
+    let by_a_program =
+        start("bottle-t-port-first").expect_err("a program has the port").to_string();
+    drop(listener);
+    start("bottle-t-port-first").expect("the port is free");
+    let by_a_container = start("bottle-t-port-second").expect_err("the first has it").to_string();
+    for (said, name, words) in [
+        (by_a_program, "bottle-t-port-first", "address already in use"),
+        (by_a_container, "bottle-t-port-second", "port is already allocated"),
+    ] {
+        assert!(said.starts_with(&format!("start {name}: ")), "{said}");
+        assert!(said.contains(words) && said.contains(&port.to_string()), "{said}");
+        assert!(said.contains("next: docker ps shows who holds the port"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_is_sent_to_be_built_without_what_dockerignore_leaves_out() {
+    let Some(bench) = Bench::new("t-ignore") else { return };
+    let folder = bench.home.path().join("agent");
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    };
+    for name in [
+        "keep",
+        "a/keep",
+        "a/b/x.log",
+        "x.log",
+        "node_modules/m",
+        "a/node_modules/m",
+        "out/x",
+        "out/kept",
+        "dot.d/.h",
+    ] {
+        write(name, name);
+    }
+    write(".dockerignore", "# what is made\n**/node_modules\n*.log\nout\n!out/kept\nDockerfile\n");
+    write(
+        "Dockerfile",
+        &format!(
+            "FROM {AGENT_IMAGE}\nCOPY . /context\nCMD [\"sh\", \"-c\", \"cd /context && ls -AR\"]\n"
+        ),
+    );
+    bench.manifest("[agent]\ndockerfile = \"~/agent/Dockerfile\"\n");
+    let ours = bench.run();
+    // Docker's own client is the judge.
+    let folder = folder.to_str().expect("ASCII");
+    let judge = "bottle-test/ignore:1";
+    let built = Command::new("docker")
+        .args(["build", "-q", "-t", judge, folder])
+        .env("DOCKER_BUILDKIT", "0")
+        .output()
+        .expect("docker is installed");
+    assert!(built.status.success(), "{built:?}");
+    let theirs = docker(&["run", "--rm", "--network", "none", judge]);
+    docker(&["rmi", judge, "bottle/agent:t-ignore"]);
+    assert_eq!(ours.code, Some(0), "{ours:?}");
+    let names = |listing: &str| listing.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(names(ours.out.trim()), names(&theirs));
+    assert!(ours.out.contains("kept") && !ours.out.contains("node_modules"), "{ours:?}");
+}
+
+#[test]
+fn what_failed_is_kept_on_demand() {
+    let Some(bench) = Bench::new("t-keep") else { return };
+    bench.manifest(&format!(
+        "[agent]\nimage = \"{AGENT_IMAGE}\"\ncommand = [\"true\"]\nworkdir = \"/etc/passwd\"\n"
+    ));
+    let ran = bench.bottle(&["run", "--keep", bench.name]);
+    assert_eq!(ran.code, Some(69), "{ran:?}");
+    assert!(ran.err.contains("kept as it is; bottle cleanup --force t-keep removes it"), "{ran:?}");
+    assert!(!bench.left().is_empty());
+    assert_eq!(bench.bottle(&["cleanup", "--force", bench.name]).code, Some(0));
+    assert_eq!(bench.left(), Vec::<String>::new());
 }

@@ -164,3 +164,49 @@ fn the_doctor_proves_a_network_closed_and_leaves_nothing() {
     }
     assert_eq!(docker(&["ps", "-aq", "--filter", "label=dev.bottle.name=doctor"]), "");
 }
+
+#[test]
+fn gvisor_runs_it_where_the_engine_knows_it() {
+    let Some(bench) = Bench::new("t-gvisor") else { return };
+    let runtimes = docker(&["info", "-f", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"]);
+    if !runtimes.split(' ').any(|name| name == "runsc") {
+        return crate::kit::skipped(
+            "t-gvisor",
+            "the engine knows no runtime `runsc` (gVisor, with --net-raw)",
+        );
+    }
+    bench.manifest(&format!(
+        "runtime = \"runsc\"\n[agent]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat /proc/version; id -u\"]\n",
+        crate::kit::AGENT_IMAGE
+    ));
+    let ran = bench.run();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("gvisor") && ran.out.ends_with("\n1000\n"), "{ran:?}");
+}
+
+#[test]
+fn a_manifest_is_never_taken_from_where_bottle_is_called() {
+    let Some(bench) = Bench::new("t-where") else { return };
+    let repository = bench.home.path().join("repository");
+    for folder in ["", ".bottle", ".config/bottle", "bottle"] {
+        let folder = repository.join(folder);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for name in ["t-where.toml", "bottle.toml"] {
+            std::fs::write(folder.join(name), "[agent]\nimage = \"x\"\n").expect("a file");
+        }
+    }
+    let mut command = bench.command(&["plan", bench.name]);
+    // An XDG folder that is not absolute is none (its own specification).
+    let ran = ran(command
+        .current_dir(&repository)
+        .env("XDG_CONFIG_HOME", ".config")
+        .output()
+        .expect("bottle runs"));
+    assert_eq!(ran.code, Some(64), "{ran:?}");
+    assert!(
+        ran.err.contains("there is no manifest ") && ran.err.contains("next: bottle init t-where"),
+        "{ran:?}"
+    );
+    let by_path = bench.bottle(&["plan", "./repository/t-where"]);
+    assert_eq!(by_path.code, Some(64), "{by_path:?}");
+}

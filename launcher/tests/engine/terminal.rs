@@ -3,12 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::kit::Bench;
 
 /// A terminal with a `bottle` in it.
-struct Terminal {
+pub(crate) struct Terminal {
     keyboard: ChildStdin,
     screen: Receiver<Vec<u8>>,
     child: Child,
@@ -40,7 +40,7 @@ os._exit(child.wait())
 "#;
 
 impl Terminal {
-    fn open(bench: &Bench, arguments: &[&str], rows: u16, columns: u16) -> Self {
+    pub(crate) fn open(bench: &Bench, arguments: &[&str], rows: u16, columns: u16) -> Self {
         let bottle = bench.command(arguments);
         let mut command = Command::new("python3");
         command.args(["-c", TERMINAL, &rows.to_string(), &columns.to_string()]);
@@ -56,13 +56,14 @@ impl Terminal {
     }
 
     /// Reads until the words stand on the screen, and forgets all up to there.
-    fn expect(&mut self, words: &[u8]) -> Vec<u8> {
+    pub(crate) fn expect(&mut self, words: &[u8]) -> Vec<u8> {
+        let until = Instant::now() + DEADLINE;
         loop {
             if let Some(at) = self.seen.windows(words.len()).position(|window| window == words) {
                 let rest = self.seen.split_off(at + words.len());
                 return std::mem::replace(&mut self.seen, rest);
             }
-            match self.screen.recv_timeout(DEADLINE) {
+            match self.screen.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.seen.extend(bytes),
                 Err(error) => panic!(
                     "{error}: {:?} never came: {}",
@@ -73,7 +74,7 @@ impl Terminal {
         }
     }
 
-    fn type_in(&mut self, bytes: &[u8]) {
+    pub(crate) fn type_in(&mut self, bytes: &[u8]) {
         self.keyboard.write_all(bytes).expect("it is open");
     }
 
@@ -82,7 +83,7 @@ impl Terminal {
         rustix::process::kill_process(pid, rustix::process::Signal::USR1).expect("it is ours");
     }
 
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
 }

@@ -1,5 +1,6 @@
 # An agent's image, for people with a registry: Claude Code, git and the usual tools; not root.
-#   docker build -t bottle-claude:1 -f docker/agent/Dockerfile docker/agent
+# `bottle init NAME --agent claude` writes this file beside the manifest, and `bottle run` builds it. By hand:
+#   docker build -t bottle-claude:1 - < docker/agent.Dockerfile
 FROM node:22-bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates curl git jq less openssh-client procps ripgrep \
