@@ -166,25 +166,6 @@ fn the_doctor_proves_a_network_closed_and_leaves_nothing() {
 }
 
 #[test]
-fn gvisor_runs_it_where_the_engine_knows_it() {
-    let Some(bench) = Bench::new("t-gvisor") else { return };
-    let runtimes = docker(&["info", "-f", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"]);
-    if !runtimes.split(' ').any(|name| name == "runsc") {
-        return crate::kit::skipped(
-            "t-gvisor",
-            "the engine knows no runtime `runsc` (gVisor, with --net-raw)",
-        );
-    }
-    bench.manifest(&format!(
-        "runtime = \"runsc\"\n[agent]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat /proc/version; id -u\"]\n",
-        crate::kit::AGENT_IMAGE
-    ));
-    let ran = bench.run();
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("gvisor") && ran.out.ends_with("\n1000\n"), "{ran:?}");
-}
-
-#[test]
 fn a_manifest_is_never_taken_from_where_bottle_is_called() {
     let Some(bench) = Bench::new("t-where") else { return };
     let repository = bench.home.path().join("repository");
