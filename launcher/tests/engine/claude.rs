@@ -87,7 +87,7 @@ fn claude_code_works_in_the_bottle_that_init_writes() {
     terminal.expect(b"do");
     terminal.type_in(b"\r");
     terminal.expect(b"ALL-DONE");
-    let user = docker(&["top", "bottle-t-claude", "-eo", "uid,args"]);
+    let user = docker(&["top", "bottle-t-claude", "-eo", "pid,uid"]);
     terminal.type_in(b"\x10\x11");
     terminal.expect(b"bottle attach t-claude takes up its terminal");
     assert_eq!(terminal.end(), Some(0));
@@ -106,7 +106,7 @@ fn claude_code_works_in_the_bottle_that_init_writes() {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert!(told.contains("cwd=/work/app "), "{told}");
-    assert!(user.lines().skip(1).all(|line| line.trim_start().starts_with("1000")), "{user}");
+    assert!(user.lines().skip(1).all(|line| line.ends_with(" 1000")), "{user}");
     assert!(denied.out.contains("git-gate   DENIED"), "{denied:?}");
     assert!(denied.out.contains("pipelock   DENIED CONNECT blocked.test:443"), "{denied:?}");
 }

@@ -3,6 +3,7 @@
 //! No test reaches beyond this machine: what a launch's self-test asks are addresses for documentation
 //! (RFC 5737) and listeners in containers and namespaces that the test made.
 
+mod claude;
 mod cleanup;
 mod closed;
 mod crash;
