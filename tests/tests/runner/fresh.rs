@@ -74,6 +74,11 @@ fn follows_an_origin_behind_http() {
 }
 
 #[test]
+fn follows_an_origin_behind_https() {
+    follows(Kind::Https);
+}
+
+#[test]
 fn follows_an_origin_in_a_folder() {
     follows(Kind::File);
 }

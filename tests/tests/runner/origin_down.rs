@@ -11,7 +11,7 @@ const DOORS: [Door; 2] = [Door::Git, Door::Http];
 
 #[test]
 fn a_stopped_origin_fails_the_request_and_a_started_one_is_found_again() {
-    for kind in [Kind::Git, Kind::Ssh, Kind::Http] {
+    for kind in [Kind::Git, Kind::Ssh, Kind::Http, Kind::Https] {
         let env = TestEnv::new();
         let mut server = Server::start(&env, kind);
         let gate = Gate::before(&env, &server);

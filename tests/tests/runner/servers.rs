@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Git,
     Ssh,
     Http,
+    /// As `Http`, behind TLS with a CA of its own.
+    Https,
     File,
 }
 
@@ -53,7 +55,11 @@ impl Server {
         let process = match kind {
             Kind::Git => Process::Listener(Listener::spawn(listener, git_daemon(env))),
             Kind::Ssh => Process::Listener(Listener::spawn(listener, sshd(env, &files, addr))),
-            Kind::Http => Process::Child(lighttpd(env, &files, listener)),
+            Kind::Http => Process::Child(lighttpd(env, &files, listener, "")),
+            Kind::Https => {
+                let tls = certify(env, &files);
+                Process::Child(lighttpd(env, &files, listener, &tls))
+            }
             Kind::File => Process::None,
         };
         Self { kind, addr, process, files, origins }
@@ -65,6 +71,7 @@ impl Server {
         match self.kind {
             Kind::Git => format!("git://{addr}/{name}.git"),
             Kind::Http => format!("http://{addr}/{name}.git"),
+            Kind::Https => format!("https://{addr}/{name}.git"),
             Kind::Ssh => format!("ssh://{}@{addr}{origins}/{name}.git", user()),
             Kind::File => format!("file://{origins}/{name}.git"),
         }
@@ -77,7 +84,8 @@ impl Server {
                 "identity = \"{0}/id\"\nknown_hosts = \"{0}/known_hosts\"\n",
                 self.files.display()
             ),
-            _ => String::new(),
+            Kind::Https => format!("ca_file = \"{}/ca.pem\"\n", self.files.display()),
+            Kind::Git | Kind::Http | Kind::File => String::new(),
         }
     }
 
@@ -235,7 +243,7 @@ fn sshd(env: &TestEnv, files: &Path, addr: SocketAddr) -> impl FnMut() -> Comman
 }
 
 /// lighttpd takes the bound socket as systemd would give it.
-fn lighttpd(env: &TestEnv, files: &Path, listener: TcpListener) -> Child {
+fn lighttpd(env: &TestEnv, files: &Path, listener: TcpListener, more: &str) -> Child {
     let exec_path = env.git(["--exec-path"]).out();
     let home = env.path("");
     let config = format!(
@@ -246,7 +254,7 @@ fn lighttpd(env: &TestEnv, files: &Path, listener: TcpListener) -> Child {
          alias.url = (\"/\" => \"{exec_path}/git-http-backend/\")\ncgi.assign = (\"\" => \"\")\n\
          setenv.set-environment = (\"GIT_PROJECT_ROOT\" => \"{origins}\", \"GIT_HTTP_EXPORT_ALL\" => \"1\",\n\
          \"REMOTE_USER\" => \"tester\", \"GIT_CONFIG_NOSYSTEM\" => \"1\", \"HOME\" => \"{home}\",\n\
-         \"GIT_CONFIG_GLOBAL\" => \"{home}/gitconfig\", \"PATH\" => \"/usr/local/bin:/usr/bin:/bin\")\n",
+         \"GIT_CONFIG_GLOBAL\" => \"{home}/gitconfig\", \"PATH\" => \"/usr/local/bin:/usr/bin:/bin\")\n{more}",
         port = listener.local_addr().expect("the bound address").port(),
         origins = env.origins().display(),
         log = files.join("log").display(),
@@ -261,6 +269,26 @@ fn lighttpd(env: &TestEnv, files: &Path, listener: TcpListener) -> Child {
     command.stdin(OwnedFd::from(listener)).stdout(Stdio::null());
     command.stderr(File::create(files.join("stderr")).expect("make a log"));
     command.spawn().expect("start lighttpd")
+}
+
+/// Makes a CA and a certificate for 127.0.0.1, and the lines that make lighttpd use it.
+fn certify(env: &TestEnv, files: &Path) -> String {
+    let openssl = |arguments: &str| {
+        let mut openssl = env.command("openssl");
+        run(openssl.current_dir(files).args(arguments.split(' '))).out();
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -days 2 -subj /CN=ca -keyout ca.key -out ca.pem"));
+    openssl(&format!(
+        "req -new {key} -subj /CN=server -addext subjectAltName=IP:127.0.0.1 -keyout key -out csr"
+    ));
+    openssl("x509 -req -in csr -CA ca.pem -CAkey ca.key -days 2 -copy_extensions copyall -out pem");
+    let both = ["pem", "key"].map(|file| std::fs::read(files.join(file)).expect("read it back"));
+    std::fs::write(files.join("both"), both.concat()).expect("write the certificate");
+    format!(
+        "server.modules += (\"mod_openssl\")\nssl.engine = \"enable\"\nssl.pemfile = \"{}/both\"\n",
+        files.display()
+    )
 }
 
 fn user() -> String {

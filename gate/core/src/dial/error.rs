@@ -17,8 +17,10 @@ pub enum ErrorKind {
     TimedOut { limit: &'static str, after: Duration },
     /// The origin's host key is not pinned: no pin, no connection.
     NoPin,
-    /// The origin's host key, or its certificate, is not the one that is pinned.
+    /// The origin's host key is not the one that is pinned.
     HostKey,
+    /// Nobody the gate trusts vouches for the origin's certificate.
+    Certificate,
     /// The gate's own credential can't be read or used.
     Credential,
     /// The origin does not take the gate's credential.
@@ -47,6 +49,7 @@ impl ErrorKind {
             Self::TimedOut { .. } => "origin is too slow",
             Self::NoPin => "origin's host key is not pinned",
             Self::HostKey => "origin's host key is not the pinned one",
+            Self::Certificate => "origin's certificate is not trusted",
             Self::Credential => "the gate's credential for the origin can't be used",
             Self::Denied => "origin denied the gate access",
             Self::UnknownRepository => "origin has no such repository",
@@ -66,6 +69,7 @@ impl ErrorKind {
             Self::TimedOut { .. } => "timed out",
             Self::NoPin => "no pin",
             Self::HostKey => "host key",
+            Self::Certificate => "certificate",
             Self::Credential => "credential",
             Self::Denied => "denied",
             Self::UnknownRepository => "unknown repository",

@@ -1,6 +1,7 @@
 //! http and https origins: smart HTTP over kept connections (gitprotocol-http).
 
 mod answer;
+mod connect;
 mod credential;
 mod tls;
 mod url;
@@ -25,6 +26,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use proto::{Service, Version};
 
+use self::connect::Bounded;
 use self::url::Base;
 
 /// Redirects that are followed before it is called a loop.
@@ -34,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(120);
 const USER_AGENT: &str = concat!("git/2.47 git-gate/", env!("CARGO_PKG_VERSION"));
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
-type Http = Client<HttpsConnector<HttpConnector>, Body>;
+type Http = Client<Bounded<HttpsConnector<HttpConnector>>, Body>;
 
 /// The kept connections: one pool for the system's roots, one for each CA file.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// `connect` is the limit for a TCP connection.
+    /// `connect` is the limit for a connection, TLS included.
     pub(super) fn new(connect: Duration) -> Self {
         Self { connect, by_roots: Mutex::default() }
     }
@@ -79,13 +81,12 @@ impl Clients {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(self.connect));
         connector.set_keepalive(Some(IDLE));
         let connector = HttpsConnector::from((connector, Arc::new(tls::config(roots)?)));
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
-            .build(connector);
+            .build(Bounded::new(connector, self.connect));
         by_roots.insert(key, client.clone());
         Ok(client)
     }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is their report")]
 
-mod hostile;
+mod https;
 mod refresh;
 mod servers;
 mod ssh;

@@ -74,6 +74,59 @@ impl Drop for Inetd {
     }
 }
 
+/// Passes connections on to another server, to count them.
+pub(crate) struct Relay {
+    pub(crate) addr: SocketAddr,
+    accepted: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    pub(crate) fn to(server: SocketAddr) -> Self {
+        let listener = loopback();
+        let addr = listener.local_addr().unwrap();
+        let accepted = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&accepted);
+        // lives as long as the test's process; it holds nothing but its sockets
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                count.fetch_add(1, Ordering::SeqCst);
+                let beyond = TcpStream::connect(server).unwrap();
+                let back = (beyond.try_clone().unwrap(), stream.try_clone().unwrap());
+                for (mut from, mut to) in [(stream, beyond), back] {
+                    std::thread::spawn(move || {
+                        drop(std::io::copy(&mut from, &mut to));
+                        drop(to.shutdown(std::net::Shutdown::Write));
+                    });
+                }
+            }
+        });
+        Self { addr, accepted }
+    }
+
+    pub(crate) fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+}
+
+/// A CA, and a certificate signed by it for `names` (`IP:127.0.0.1`, `DNS:localhost`), as files of these stems in `dir`.
+pub(crate) fn certify(dir: &Path, ca: &str, server: &str, names: &str) {
+    let openssl = |arguments: &str| {
+        let mut openssl = command("openssl", dir);
+        openssl.args(arguments.split(' ')).stderr(Stdio::null());
+        assert!(openssl.status().unwrap().success(), "openssl {arguments}");
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -days 2 -subj /CN={ca} -keyout {ca}.key -out {ca}.pem"));
+    openssl(&format!(
+        "req -new {key} -subj /CN={server} -addext subjectAltName={names} -keyout {server}.key -out {server}.csr"
+    ));
+    openssl(&format!(
+        "x509 -req -in {server}.csr -CA {ca}.pem -CAkey {ca}.key -days 2 -copy_extensions copyall -out {server}.pem"
+    ));
+    let pem = ["pem", "key"].map(|kind| std::fs::read(dir.join(format!("{server}.{kind}"))));
+    std::fs::write(dir.join(format!("{server}.both")), pem.map(Result::unwrap).concat()).unwrap();
+}
+
 pub(crate) fn loopback() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }

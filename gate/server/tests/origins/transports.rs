@@ -10,7 +10,7 @@ use crate::servers::{Lighttpd, Sshd, git_daemon};
 use crate::support::{Scene, rule, tip};
 
 /// First mirror, a commit, a deletion, a check without news.
-async fn follows(scene: &Scene, mirror: &Mirror) {
+pub(crate) async fn follows(scene: &Scene, mirror: &Mirror) {
     mirror.refresh().await.unwrap();
     assert_eq!(scene.mirrored(), scene.listing());
     let commit = scene.commit("main", "three");

@@ -10,9 +10,11 @@ use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
+use rustls::CertificateError;
 use tokio_util::io::StreamReader;
 
 use super::super::git::plain;
+use super::connect::TooSlow;
 use super::is_denial;
 
 /// Most bytes of a refusal's text that are read.
@@ -65,14 +67,17 @@ pub(super) fn failed(error: legacy::Error) -> Error {
     let mut cause = error.source();
     let mut words = None;
     while let Some(source) = cause {
-        if let Some(error) = source.downcast_ref::<io::Error>() {
-            // a TLS failure hides in an I/O error's inner one
-            words = Some(match error.get_ref() {
-                Some(inner) => inner.to_string(),
-                None => plain(error),
-            });
-        } else if let Some(error) = source.downcast_ref::<rustls::Error>() {
-            words = Some(error.to_string());
+        if let Some(TooSlow(limit)) = source.downcast_ref() {
+            return Error::timed_out("connect", *limit).with_source(error);
+        }
+        if let Some(io) = source.downcast_ref::<io::Error>().map(innermost) {
+            let inner = io.get_ref();
+            if let Some(rustls::Error::InvalidCertificate(fault)) =
+                inner.and_then(|inner| inner.downcast_ref())
+            {
+                return Error::new(ErrorKind::Certificate, mistrust(fault)).with_source(error);
+            }
+            words = Some(inner.map_or_else(|| plain(io), ToString::to_string));
         }
         cause = source.source();
     }
@@ -82,4 +87,25 @@ pub(super) fn failed(error: legacy::Error) -> Error {
         _ => "before it answered".to_owned(),
     });
     Error::new(kind, words).with_source(error)
+}
+
+/// A TLS failure hides in I/O errors within each other, which `source` passes over.
+fn innermost(mut error: &io::Error) -> &io::Error {
+    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        error = inner;
+    }
+    error
+}
+
+/// What is wrong with a certificate, and what to do where the config can do something.
+fn mistrust(fault: &CertificateError) -> String {
+    match fault {
+        CertificateError::UnknownIssuer => {
+            "no CA that the gate trusts has signed it (ca_file names another)".to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("it is another host's: {fault}")
+        }
+        other => other.to_string(),
+    }
 }
