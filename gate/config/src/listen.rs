@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,10 @@ pub struct Listen {
     pub http: Option<ListenAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ssh: Option<ListenAddr>,
+    /// File of the keys that open the ssh door, as sshd's `authorized_keys`; without it, it is open to everybody who can
+    /// reach it, as the other doors are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_keys: Option<PathBuf>,
 }
 
 /// An address to listen on, `IP:PORT`; port 0 takes any free one.

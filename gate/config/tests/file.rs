@@ -206,6 +206,7 @@ fn any_config() -> impl Strategy<Value = Config> {
         git: Some(gate_config::ListenAddr((ip, port).into())),
         http: http.then(|| gate_config::ListenAddr(([0_u16; 8], port).into())),
         ssh: None,
+        ssh_keys: http.then(|| "/run/git-gate/authorized_keys".into()),
     });
     let limits =
         (1_u64..10_000_000, any::<u64>(), 1_usize..1_000_000).prop_map(|(millis, bytes, count)| {

@@ -56,6 +56,10 @@ impl App {
         if let Some(addr) = listen.ssh {
             let key = doors::ssh::HostKey::load_or_make(&app.gate().config().data)
                 .context("the ssh door's host key")?;
+            if let Some(file) = &listen.ssh_keys {
+                doors::ssh::Keys::read(file)
+                    .with_context(|| format!("listen.ssh_keys, {}", file.display()))?;
+            }
             let listener = app.bind("ssh", addr).await?;
             info!(ssh.host_key = key.fingerprint(), "host key");
             app.hall.guests.spawn(doors::ssh::serve(app.hall.clone(), listener, key));

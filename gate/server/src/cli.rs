@@ -99,11 +99,12 @@ impl Source {
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
-        let Listen { git, http, ssh } = config.listen;
+        let Listen { git, http, ssh, ssh_keys } = config.listen;
         config.listen = Listen {
             git: self.listen_git.or(git),
             http: self.listen_http.or(http),
             ssh: self.listen_ssh.or(ssh),
+            ssh_keys,
         };
         Ok(config)
     }

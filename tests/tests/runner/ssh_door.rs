@@ -68,6 +68,52 @@ fn runs_nothing_but_gits_two_commands() {
 }
 
 #[test]
+fn lets_in_only_keys_that_are_named_where_keys_are_named() {
+    let env = TestEnv::new();
+    let server = Server::start(&env, Kind::Git);
+    let origin = Origin::sample(&env, "app");
+    for (name, kind) in [("mine", "ed25519"), ("rsa", "rsa"), ("other", "ed25519")] {
+        let mut keygen = env.command("ssh-keygen");
+        keygen.args(["-q", "-t", kind, "-N", "", "-f"]).arg(env.path(name));
+        crate::env::run(&mut keygen).out();
+    }
+    let public = |name: &str| std::fs::read_to_string(env.path(name)).expect("read a key");
+    let allowed = format!(
+        "# agents\n{}restrict {}from=\"192.0.2.1\" {}",
+        public("mine.pub"),
+        public("rsa.pub"),
+        public("other.pub")
+    );
+    let file = env.write("allowed", allowed);
+    let keys = format!("[listen]\nssh_keys = \"{}\"", file.display());
+    let config = config(&env, &server).replace("[listen]", &keys);
+    let gate = Gate::start(&env, "data", &config);
+    let url = gate.url(Door::Ssh, "app");
+    let with = |key: &str| {
+        let ssh = ssh(&env)
+            .replace("IdentityFile=none", &format!("IdentityFile={key} -o IdentitiesOnly=yes"));
+        env.git(["-c", &format!("core.sshCommand={ssh}"), "ls-remote", &url])
+    };
+    for key in ["mine", "rsa"] {
+        assert_eq!(with(key).out(), origin.listing(), "{key}");
+    }
+    for key in ["other", "none"] {
+        let said = with(key).refused();
+        assert!(said.contains("Permission denied (publickey)"), "{key}: {said}");
+    }
+    assert!(gate.log().contains("from"), "the line that opens to nobody is told");
+    env.write("allowed", public("other.pub"));
+    with("mine").refused();
+    assert_eq!(with("other").out(), origin.listing(), "the file is read as it is now");
+    env.write("allowed", "");
+    with("other").refused();
+    drop(gate);
+    let status = Gate::spawn(&env, "empty", &config).wait().expect("it ends by itself");
+    let said = std::fs::read_to_string(env.path("empty.log")).expect("its log");
+    assert!(!status.success() && said.contains("listen.ssh_keys"), "{said}");
+}
+
+#[test]
 fn keeps_its_key_over_a_restart() {
     let env = TestEnv::new();
     let server = Server::start(&env, Kind::Git);

@@ -1,9 +1,11 @@
 //! ssh: a channel runs one of git's two commands, and nothing else.
 //!
-//! Nobody proves who they are: what can reach the door may use it, as with the other doors. The client checks *our* key.
+//! What can reach the door may use it, as with the other doors, unless `listen.ssh_keys` names the keys that open it. The
+//! client checks *our* key.
 
 mod host_key;
 mod ident;
+mod keys;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,23 +14,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gate_config::RepoName;
+use gate_core::client::Output;
 use gate_core::session::{Door, Mode, Session, SessionId};
 use proto::Version;
 use proto::request::parse_command;
-use russh::server::{Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, VerifiedPublicKey};
+use russh::keys::PublicKey;
+use russh::server::{
+    Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, PublicKeyOffer, VerifiedPublicKey,
+};
 use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{Guest, Hall};
 
 use ident::{Ident, Overheard};
 
 pub use host_key::{HostKey, HostKeyError};
+pub use keys::{Keys, KeysError};
 
-/// Channels at once on one connection.
-const CHANNELS: usize = 32;
+/// The extended data that ssh shows as stderr (RFC 4254, 5.2).
+const STDERR: u32 = 1;
 /// How often a silent client is asked whether it is still there; it may miss three.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -138,21 +145,30 @@ impl Handler for Visitor {
     type Error = russh::Error;
 
     async fn auth_none(&mut self, _: &str) -> Result<Auth, Self::Error> {
-        if self.ident.is_libssh2() {
-            let methods = MethodSet::from(&[MethodKind::PublicKey][..]);
-            return Ok(Auth::Reject {
-                proceed_with_methods: Some(methods),
-                partial_success: false,
-            });
+        if self.ident.is_libssh2() || self.needs_key() {
+            return Ok(ask_for_a_key());
         }
         Ok(Auth::Accept)
+    }
+
+    async fn auth_publickey_offered(
+        &mut self,
+        _: &str,
+        offer: PublicKeyOffer<'_>,
+    ) -> Result<Auth, Self::Error> {
+        Ok(if self.admits(offer.public_key) { Auth::Accept } else { ask_for_a_key() })
     }
 
     async fn auth_publickey(
         &mut self,
         _: &str,
-        _: VerifiedPublicKey<'_>,
+        proved: VerifiedPublicKey<'_>,
     ) -> Result<Auth, Self::Error> {
+        if !self.admits(proved.public_key) {
+            return Ok(ask_for_a_key());
+        }
+        let key = keys::fingerprint(proved.public_key);
+        info!(peer.addr = %self.peer, session.door = "ssh", ssh.key = key, "key accepted");
         Ok(Auth::Accept)
     }
 
@@ -162,7 +178,8 @@ impl Handler for Visitor {
         reply: ChannelOpenHandle,
         _: &mut russh::server::Session,
     ) -> Result<(), Self::Error> {
-        if self.channels.len() < CHANNELS {
+        let busy = self.channels.len() + self.work.sessions.load(Ordering::Acquire);
+        if busy < self.hall.gate.config().limits.sessions_per_connection {
             self.channels.insert(channel.id(), Waiting { channel, version: Version::default() });
             reply.accept().await;
         }
@@ -226,7 +243,31 @@ impl Handler for Visitor {
     }
 }
 
+/// Another key, please.
+fn ask_for_a_key() -> Auth {
+    let methods = MethodSet::from(&[MethodKind::PublicKey][..]);
+    Auth::Reject { proceed_with_methods: Some(methods), partial_success: false }
+}
+
 impl Visitor {
+    fn needs_key(&self) -> bool {
+        self.hall.gate.config().listen.ssh_keys.is_some()
+    }
+
+    /// The file is read anew for each key: one that was taken out of it opens no more.
+    fn admits(&self, key: &PublicKey) -> bool {
+        let config = self.hall.gate.config();
+        let Some(file) = &config.listen.ssh_keys else { return true };
+        match Keys::read(file) {
+            Ok(keys) => keys.admit(key),
+            Err(error) => {
+                let error = crate::app::chain(&error);
+                warn!(error.chain = error, "listen.ssh_keys opens to nobody");
+                false
+            }
+        }
+    }
+
     fn understand(&self, command: &[u8], version: Version) -> Result<Session, String> {
         let (service, path) = parse_command(command).map_err(|error| error.to_string())?;
         let repo = RepoName::from_request(&path).map_err(|error| error.to_string())?;
@@ -247,9 +288,10 @@ impl Visitor {
         let id = channel.id();
         self.hall.guests.spawn(async move {
             let _working = working;
+            let aside: Output = Box::new(Box::pin(channel.make_writer_ext(Some(STDERR))));
             let (input, output) = tokio::io::split(channel.into_stream());
             let served = tokio::select! {
-                served = gate.serve(asked, Box::new(input), Box::new(output)) => served,
+                served = gate.serve(asked, Box::new(input), Box::new(output), Some(aside)) => served,
                 () = evicted.cancelled() => false,
             };
             end(&handle, id, u32::from(!served)).await;
@@ -262,7 +304,7 @@ fn refuse(channel: Channel<Msg>, handle: Handle, line: String) {
     let id = channel.id();
     let text = format!("{line}\n");
     tokio::spawn(async move {
-        drop(channel.extended_data_bytes(1, text).await);
+        drop(channel.extended_data_bytes(STDERR, text).await);
         end(&handle, id, 1).await;
     });
 }
