@@ -58,7 +58,13 @@ pub struct Stream {
     pub io: Box<dyn Io>,
     /// What the origin says beside the protocol (its stderr).
     pub words: Words,
+    /// Tells, at once and as often as it is asked, whether the URL still leads to what this stream was opened on; `None`
+    /// where the transport has no way to know.
+    pub is_current: Option<IsCurrent>,
 }
+
+/// See [`Stream::is_current`].
+pub type IsCurrent = Box<dyn Fn() -> bool + Send + Sync>;
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

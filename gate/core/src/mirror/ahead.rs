@@ -1,6 +1,7 @@
 //! Sessions opened ahead: connected, advertisement read, waiting to be asked for the refs, once.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gate_config::ResolvedRepo;
@@ -10,10 +11,33 @@ use tokio::time::sleep;
 use tracing::{Instrument as _, debug};
 
 use super::conversation::Conversation;
-use crate::dial::Dial;
+use super::{Context, lock};
 
-/// How long a session waits to be used before it is closed; the origin holds a process for it.
-const KEPT: Duration = Duration::from_secs(5 * 60);
+/// All that wait, of every mirror: the origin holds a process or a connection for each, so that there is a most.
+#[derive(Clone, Debug)]
+pub struct AheadSessions {
+    waiting: Arc<Mutex<VecDeque<AbortHandle>>>,
+    most: usize,
+}
+
+impl AheadSessions {
+    /// `most` is `limits.ahead`.
+    pub fn new(most: usize) -> Self {
+        Self { waiting: Arc::default(), most }
+    }
+
+    /// Takes another in; what waits longest is closed if there are too many.
+    fn enter(&self, session: AbortHandle) {
+        let mut waiting = lock(&self.waiting);
+        waiting.retain(|session| !session.is_finished());
+        waiting.push_back(session);
+        while waiting.len() > self.most
+            && let Some(oldest) = waiting.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+}
 
 /// A session that is being opened, or waits. Dropping it hangs up.
 #[derive(Debug)]
@@ -33,23 +57,28 @@ impl Drop for AbortOnDrop {
 
 impl Ahead {
     /// Opens a session in the background; a failure shows when it is taken.
-    pub(super) fn open(dial: Arc<dyn Dial>, rule: Arc<ResolvedRepo>, limit: Duration) -> Self {
+    pub(super) fn open(context: &Context, rule: Arc<ResolvedRepo>) -> Self {
         let (ask, asked) = oneshot::channel();
+        let dial = Arc::clone(&context.dial);
+        let (limit, idle) =
+            (context.limits.refresh.duration(), context.limits.ahead_idle.duration());
         let work = async move {
             match tokio::time::timeout(limit, Conversation::open(&*dial, &rule)).await {
-                Ok(Ok(conversation)) => wait(conversation, asked).await,
+                Ok(Ok(conversation)) => wait(conversation, asked, idle).await,
                 Ok(Err(error)) => debug!(%error, "no session could be opened ahead"),
                 Err(_) => debug!("no session could be opened ahead in time"),
             }
         };
         let task = tokio::spawn(work.in_current_span());
+        context.ahead.enter(task.abort_handle());
         Self { ask, task: AbortOnDrop(task.abort_handle()) }
     }
 
-    /// One that is open already.
-    pub(super) fn keep(conversation: Conversation) -> Self {
+    /// One that is open already, and costs the origin nothing while it waits.
+    pub(super) fn keep(context: &Context, conversation: Conversation) -> Self {
         let (ask, asked) = oneshot::channel();
-        let task = tokio::spawn(wait(conversation, asked).in_current_span());
+        let idle = context.limits.ahead_idle.duration();
+        let task = tokio::spawn(wait(conversation, asked, idle).in_current_span());
         Self { ask, task: AbortOnDrop(task.abort_handle()) }
     }
 
@@ -67,6 +96,7 @@ impl Ahead {
 async fn wait(
     mut conversation: Conversation,
     asked: oneshot::Receiver<oneshot::Sender<Conversation>>,
+    idle: Duration,
 ) {
     tokio::select! {
         biased;
@@ -75,6 +105,6 @@ async fn wait(
             // who asked and left does not need it
             drop(answer.send(conversation));
         },
-        () = sleep(KEPT) => conversation.close().await,
+        () = sleep(idle) => conversation.close().await,
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn stream<C: Send + Sync + 'static>(
     let (data, receiver) = mpsc::channel(DEPTH);
     tokio::spawn(listen(reading, writing, data, words.clone(), connection));
     let io = ChannelIo { receiver, piece: Bytes::new(), writer };
-    Stream { io: Box::new(io), words }
+    Stream { io: Box::new(io), words, is_current: None }
 }
 
 /// Sorts what arrives until the channel closes or the stream is dropped.
