@@ -41,6 +41,10 @@ enum Phase {
     Acknowledgments,
     ShallowInfo,
     WantedRefs,
+    /// v0: how the boundary moves, up to a flush.
+    Boundary {
+        sideband: bool,
+    },
     /// v0: lines up to the last `ACK`, or the `NAK`.
     Acknowledgement {
         sideband: bool,
@@ -58,9 +62,10 @@ impl FetchReader {
         Self::new(format, Phase::Section)
     }
 
-    /// For an answer in v0 or v1.
-    pub fn v0(format: ObjectFormat, sideband: bool) -> Self {
-        Self::new(format, Phase::Acknowledgement { sideband })
+    /// For an answer in v0 or v1; `deepened` where a depth was asked for.
+    pub fn v0(format: ObjectFormat, sideband: bool, deepened: bool) -> Self {
+        let boundary = Phase::Boundary { sideband };
+        Self::new(format, if deepened { boundary } else { Phase::Acknowledgement { sideband } })
     }
 
     fn new(format: ObjectFormat, phase: Phase) -> Self {
@@ -121,6 +126,10 @@ impl FetchReader {
             (Phase::Section, Packet::Flush) => {
                 self.phase = Phase::Ended;
                 Ok(Line::Event(FetchEvent::End))
+            }
+            (Phase::Boundary { sideband }, Packet::Flush) => {
+                self.phase = Phase::Acknowledgement { sideband };
+                Ok(Line::Read)
             }
             (Phase::Acknowledgement { sideband }, Packet::Data(_)) => {
                 let line = refusal(packet.text().unwrap_or_default())?;
@@ -217,7 +226,7 @@ fn in_section(
             };
             Ok(None)
         }
-        Phase::ShallowInfo => match line.split_once_str(" ") {
+        Phase::ShallowInfo | Phase::Boundary { .. } => match line.split_once_str(" ") {
             Some((b"shallow", hex)) => id(hex).map(|id| Some(FetchEvent::Shallow(id))),
             Some((b"unshallow", hex)) => id(hex).map(|id| Some(FetchEvent::Unshallow(id))),
             _ => Err(Error::unexpected(line, "a shallow line")),
@@ -288,13 +297,19 @@ mod tests {
     fn reads_a_v0_pack_with_and_without_sideband() {
         let mut bytes = lines(&["NAK\n"]);
         bytes.extend_from_slice(b"PACK0000");
-        let raw = read(FetchReader::v0(ObjectFormat::Sha1, false), &bytes).unwrap();
+        let raw = read(FetchReader::v0(ObjectFormat::Sha1, false, false), &bytes).unwrap();
         assert_eq!(raw, (b"PACK0000".to_vec(), 0, Vec::new(), true));
         let mut bytes = lines(&[&format!("ACK {A} common\n"), &format!("ACK {A}\n")]);
         sideband::frame(&mut bytes, Band::Data, Width::Small, b"PACK");
         pktline::flush(&mut bytes);
-        let banded = read(FetchReader::v0(ObjectFormat::Sha1, true), &bytes).unwrap();
+        let banded = read(FetchReader::v0(ObjectFormat::Sha1, true, false), &bytes).unwrap();
         assert_eq!(banded, (b"PACK".to_vec(), 0, Vec::new(), true));
+        let mut bytes = lines(&[&format!("shallow {A}"), &format!("unshallow {A}")]);
+        pktline::flush(&mut bytes);
+        bytes.extend(lines(&["NAK\n"]));
+        bytes.extend_from_slice(b"PACK");
+        let deepened = read(FetchReader::v0(ObjectFormat::Sha1, false, true), &bytes).unwrap();
+        assert_eq!(deepened, (b"PACK".to_vec(), 2, Vec::new(), true));
     }
 
     #[test]

@@ -12,7 +12,12 @@ pub struct FetchRequest {
     pub haves: Vec<ObjectId>,
     /// The boundary of what is there already.
     pub shallow: Vec<ObjectId>,
+    /// Ask for the history behind that boundary as well; only of an origin that knows `shallow`.
+    pub unshallow: bool,
 }
+
+/// The depth that stands for all history (`INFINITE_DEPTH` in git's shallow.h).
+const DEEPEN_ALL: &[u8] = b"deepen 2147483647\n";
 
 impl FetchRequest {
     /// The request in v2 (gitprotocol-v2, "fetch").
@@ -24,6 +29,9 @@ impl FetchRequest {
         pktline::encode(&mut out, b"thin-pack\n");
         pktline::encode(&mut out, b"ofs-delta\n");
         self.lines(&mut out, "shallow", &self.shallow);
+        if self.unshallow {
+            pktline::encode(&mut out, DEEPEN_ALL);
+        }
         self.lines(&mut out, "want", &self.wants);
         self.lines(&mut out, "have", &self.haves);
         pktline::encode(&mut out, b"done\n");
@@ -58,6 +66,9 @@ impl FetchRequest {
             "\n".clone_into(&mut behind);
         }
         self.lines(&mut out, "shallow", &self.shallow);
+        if self.unshallow {
+            pktline::encode(&mut out, DEEPEN_ALL);
+        }
         pktline::flush(&mut out);
         self.lines(&mut out, "have", &self.haves);
         pktline::encode(&mut out, b"done\n");
@@ -97,7 +108,12 @@ mod tests {
 
     fn request() -> FetchRequest {
         let id = |digit: &str| ObjectId::from_hex(digit.repeat(40).as_bytes()).unwrap();
-        FetchRequest { wants: vec![id("a"), id("b")], haves: vec![id("c")], shallow: vec![id("d")] }
+        FetchRequest {
+            wants: vec![id("a"), id("b")],
+            haves: vec![id("c")],
+            shallow: vec![id("d")],
+            unshallow: false,
+        }
     }
 
     #[test]
@@ -111,6 +127,19 @@ mod tests {
             "c".repeat(40)
         );
         assert_eq!(text.as_bstr(), expected.as_bytes().as_bstr());
+    }
+
+    #[test]
+    fn all_history_is_asked_for_before_the_haves() {
+        let all = FetchRequest { unshallow: true, ..request() };
+        for text in [
+            all.to_v2(&Capabilities::default(), "gate/1"),
+            all.to_v0(&Capabilities::default(), "gate/1"),
+        ] {
+            let shallow = text.find("shallow ddd").unwrap();
+            let deepen = text.find("0016deepen 2147483647\n").unwrap();
+            assert!(shallow < deepen && deepen < text.find("have ").unwrap());
+        }
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) fn ls_refs_answer(input: &[u8]) {
 pub(crate) fn fetch_answer(input: &[u8]) {
     let format = ObjectFormat::Sha1;
     let kinds: [fn(ObjectFormat) -> FetchReader; 3] =
-        [FetchReader::v2, |f| FetchReader::v0(f, true), |f| FetchReader::v0(f, false)];
+        [FetchReader::v2, |f| FetchReader::v0(f, true, false), |f| FetchReader::v0(f, false, true)];
     for kind in kinds {
         let read = |size: usize| {
             let (mut reader, mut pack) = (kind(format), Vec::new());
