@@ -45,7 +45,11 @@ pub fn v0(input: &[u8], piece: usize, stateless: bool) -> (Vec<V0Event>, Vec<u8>
     loop {
         let event = match machine.poll_event() {
             Ok(event) => event,
-            Err(error) => return (events, out, Some(error.to_string())),
+            Err(error) => {
+                // what was acknowledged before stands
+                out.extend(machine.take_output());
+                return (events, out, Some(error.to_string()));
+            }
         };
         out.extend(machine.take_output());
         match event {

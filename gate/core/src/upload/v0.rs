@@ -13,7 +13,7 @@ use crate::{Error, Mode, blocking};
 
 impl Conversation<'_> {
     pub(super) async fn v0(&mut self) -> Result<(), Error> {
-        let snapshot = self.refresh.snapshot().await?;
+        let snapshot = self.refresh.snapshot(self.client, false).await?;
         if self.ground.advertises() {
             let stateless = self.ground.session.mode == Mode::Advertise;
             self.advertise_refs(&snapshot, stateless).await?;
@@ -104,7 +104,10 @@ impl Conversation<'_> {
                     }
                     self.more(&mut machine).await?;
                 }
-                Err(Failure::Client(error)) => return Err(Error::client(error.to_string())),
+                Err(Failure::Client(error)) => {
+                    self.client.send(&out).await?;
+                    return Err(Error::client(error.to_string()));
+                }
                 Err(Failure::Store(error)) => return Err(self.ground.internal(error)),
             }
         }
