@@ -14,6 +14,10 @@ pub struct Limits {
     pub refresh: Period,
     /// The same for a repository that has no mirror yet.
     pub first_mirror: Period,
+    /// How long the origin may go on sending what is new, behind those who waited for it.
+    pub fetch: Period,
+    /// How long a session to an origin, opened ahead of its use, is kept.
+    pub ahead_idle: Period,
     /// Until a client has said what it wants: the request line, the HTTP headers.
     pub request: Period,
     /// How long a client may neither send nor take a byte.
@@ -28,6 +32,8 @@ pub struct Limits {
     pub forward: Period,
     /// The longest silence before a client is sent a keepalive, where the protocol has a sideband.
     pub keepalive: Period,
+    /// How long no connection is accepted after the system refused one, such as for want of file descriptors.
+    pub accept_pause: Period,
     /// How long sessions may go on after the gate was told to stop.
     pub drain: Period,
 
@@ -37,6 +43,12 @@ pub struct Limits {
     /// Sessions at once on one repository.
     #[serde(deserialize_with = "above_zero")]
     pub sessions_per_repo: usize,
+    /// Sessions at once on one connection: channels of ssh, streams of HTTP/2.
+    #[serde(deserialize_with = "above_zero")]
+    pub sessions_per_connection: usize,
+    /// Sessions to origins kept open ahead of their use, over all repositories.
+    #[serde(deserialize_with = "above_zero")]
+    pub ahead: usize,
     /// Mirrors made for patterned repositories.
     #[serde(deserialize_with = "above_zero")]
     pub mirrors: usize,
@@ -50,6 +62,8 @@ pub struct Limits {
     #[serde(deserialize_with = "above_zero")]
     pub haves: usize,
 
+    /// Generated packs kept to answer again, of one repository.
+    pub kept_packs: ByteSize,
     /// A pushed pack, in bytes on the wire.
     pub pack: ByteSize,
     /// One pushed object, in bytes as git counts them.
@@ -76,6 +90,8 @@ impl Default for Limits {
             connect: Period::from_secs(10),
             refresh: Period::from_secs(30),
             first_mirror: Period::from_secs(30 * 60),
+            fetch: Period::from_secs(6 * 60 * 60),
+            ahead_idle: Period::from_secs(5 * 60),
             request: Period::from_secs(10),
             client_idle: Period::from_secs(60),
             session_queue: Period::from_secs(30),
@@ -83,13 +99,17 @@ impl Default for Limits {
             scan_queue: Period::from_secs(60),
             forward: Period::from_secs(120),
             keepalive: Period::from_secs(5),
+            accept_pause: Period::from_millis(100),
             drain: Period::from_secs(30),
             sessions: 512,
             sessions_per_repo: 128,
+            sessions_per_connection: 32,
+            ahead: 64,
             mirrors: 10_000,
             commands: 10_000,
             wants: 100_000,
             haves: 100_000,
+            kept_packs: ByteSize::gib(2),
             pack: ByteSize::gib(2),
             object: ByteSize::mib(256),
             delta_depth: 4095,

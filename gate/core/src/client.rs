@@ -32,6 +32,8 @@ const READ: usize = 16 * 1024;
 /// How long, and how much, a client is listened to after its last word from us.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1 << 20;
+/// An empty packet of progress (gitprotocol-v2, "sideband-all").
+const KEEPALIVE: &[u8] = b"0005\x02";
 /// Longest line told to a client, in bytes.
 const MAX_LINE: usize = 4096;
 
@@ -41,6 +43,7 @@ pub struct Client {
     pub voice: Voice,
     input: Input,
     output: Output,
+    aside: Option<Output>,
     buffer: BytesMut,
     idle: Duration,
     received: u64,
@@ -53,6 +56,7 @@ impl Client {
             voice: Voice::Packet,
             input,
             output,
+            aside: None,
             buffer: BytesMut::new(),
             idle,
             received: 0,
@@ -149,6 +153,44 @@ impl Client {
         self.flush().await
     }
 
+    /// Gives the client a stream beside the protocol, which its program shows to the person: stderr of ssh.
+    #[must_use]
+    pub fn with_aside(self, aside: Option<Output>) -> Self {
+        Self { aside, ..self }
+    }
+
+    /// Tells the person at the other end a line, if there is a place for it at this point of the conversation.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn murmur(&mut self, line: &str) -> Result<(), Error> {
+        if let Voice::Band(width) = self.voice {
+            let mut out = Vec::new();
+            sideband::frame(&mut out, Band::Progress, width, format!("{line}\n").as_bytes());
+            self.send(&out).await?;
+            return self.flush().await;
+        }
+        let Some(aside) = &mut self.aside else { return Ok(()) };
+        let text = format!("git-gate: {line}\n");
+        let told = async {
+            aside.write_all(text.as_bytes()).await?;
+            aside.flush().await
+        };
+        timeout(self.idle, told).await.map_err(|_| idled(self.idle))?.map_err(gone)
+    }
+
+    /// Shows that the connection lives, where the protocol has a packet for it.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn keep_alive(&mut self) -> Result<(), Error> {
+        if let Voice::Band(_) = self.voice {
+            self.send(KEEPALIVE).await?;
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
     /// Bytes that came from the client so far.
     pub fn received(&self) -> u64 {
         self.received
@@ -160,7 +202,7 @@ impl Client {
     }
 
     fn idled(&self) -> Error {
-        Error::client(format!("client idle for {:?} (limits.client_idle)", self.idle))
+        idled(self.idle)
     }
 }
 
@@ -171,6 +213,10 @@ impl std::fmt::Debug for Client {
             .field("sent", &self.sent)
             .finish_non_exhaustive()
     }
+}
+
+fn idled(after: Duration) -> Error {
+    Error::client(format!("client idle for {after:?} (limits.client_idle)"))
 }
 
 fn gone(error: io::Error) -> Error {

@@ -13,6 +13,7 @@ use tracing::{Instrument, info_span};
 
 use crate::blocking::{Pool, Pools};
 use crate::client::{Input, Output};
+use crate::company::Company;
 use crate::dial::Dial;
 use crate::limits::Places;
 use crate::receive;
@@ -60,6 +61,7 @@ impl Gate {
             fetch: Pool::new(FETCHES),
             cpu: cpu.clone(),
             background: Pool::new(1),
+            ahead: mirror::AheadSessions::new(limits.ahead),
         };
         Arc::new(Self {
             repos: Repos::new(context),
@@ -115,7 +117,15 @@ impl Gate {
     }
 
     /// Serves one session to its end, tells the client if it failed, and logs what became of it. Whether it went well.
-    pub async fn serve(self: &Arc<Self>, session: Session, input: Input, output: Output) -> bool {
+    ///
+    /// `aside` is where the person at the other end can be told something beside the protocol.
+    pub async fn serve(
+        self: &Arc<Self>,
+        session: Session,
+        input: Input,
+        output: Output,
+        aside: Option<Output>,
+    ) -> bool {
         let span = info_span!(
             "session",
             session.id = %session.id,
@@ -126,7 +136,8 @@ impl Gate {
             git.version = ?session.version,
         );
         let begun = Instant::now();
-        let mut client = Client::new(input, output, self.config().limits.client_idle.duration());
+        let idle = self.config().limits.client_idle.duration();
+        let mut client = Client::new(input, output, idle).with_aside(aside);
         let work = async {
             let result = Box::pin(self.dispatch(&session, &mut client)).await;
             if let Err(error) = &result {
@@ -156,7 +167,11 @@ impl Gate {
                 let context =
                     upload::Context { limits: config.limits.clone(), pools: self.pools.clone() };
                 let mirror = repo.mirror().clone();
-                let mut refresh = Refresh::new(mirror.format(), move || {
+                let company = Company {
+                    every: config.limits.keepalive.duration(),
+                    progress: mirror.progress(),
+                };
+                let mut refresh = Refresh::new(mirror.format(), company, move || {
                     let asked = mirror.refresh();
                     Box::pin(async move { asked.await.map_err(Error::from) })
                 });

@@ -3,6 +3,7 @@
 
 pub mod blocking;
 pub mod client;
+pub mod company;
 pub mod dial;
 mod error;
 mod forward;

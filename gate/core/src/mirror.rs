@@ -8,6 +8,7 @@ mod flight;
 mod intake;
 mod listing;
 mod probe;
+mod progress;
 mod tidy;
 mod update;
 
@@ -28,8 +29,10 @@ use self::tidy::Tidying;
 use crate::blocking::Pool;
 use crate::dial::{self, Dial};
 
+pub use ahead::AheadSessions;
 pub use error::RefreshError;
 pub use probe::{Probe, probe};
+pub use progress::Progress;
 
 /// What every mirror needs from outside.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub struct Context {
     pub cpu: Pool,
     /// For work that nobody waits for: consolidation, one at a time.
     pub background: Pool,
+    /// The sessions opened ahead of all mirrors together.
+    pub ahead: AheadSessions,
 }
 
 /// The mirror of one repository. Cheap to clone; all clones are the same mirror.
@@ -60,7 +65,7 @@ struct Inner {
     ahead: Mutex<Option<Ahead>>,
     /// Whether the origin last spoke a version in which the refs are read when a connection is opened.
     lists_on_opening: AtomicBool,
-    progress: watch::Sender<String>,
+    progress: progress::Teller,
     tidying: Tidying,
 }
 
@@ -76,7 +81,7 @@ impl Mirror {
                 flights: Flights::default(),
                 ahead: Mutex::new(None),
                 lists_on_opening: AtomicBool::new(false),
-                progress: watch::Sender::new(String::new()),
+                progress: progress::Teller::new(None),
                 tidying: Tidying::default(),
             }),
         }
@@ -86,7 +91,8 @@ impl Mirror {
     ///
     /// The refresh is under way when this returns, whether or not the future is polled. It never is one whose question
     /// had been put to the origin before; calls that come while one runs share the next one. The future is bounded by
-    /// `limits.refresh`, or `limits.first_mirror` as long as nothing is mirrored; the refresh itself may go on behind it.
+    /// `limits.refresh`, or `limits.first_mirror` as long as nothing is mirrored. Who gives up, or is given up, ends
+    /// nothing: the refresh goes on behind it as long as the origin sends, and who comes next gains by it.
     ///
     /// # Errors
     /// Why the origin could not be heard. Nothing stale is ever answered.
@@ -100,10 +106,19 @@ impl Mirror {
         } else {
             ("first_mirror", limits.first_mirror.duration())
         };
+        let progress = self.progress();
         async move {
             match tokio::time::timeout(patience, landing.wait()).await {
                 Ok(result) => result,
-                Err(_) => Err(dial::Error::timed_out(limit, patience).into()),
+                Err(_) => {
+                    let error = dial::Error::timed_out(limit, patience);
+                    Err(match &*progress.borrow() {
+                        None => error.into(),
+                        Some(far) => {
+                            error.and(format!("{far}: try again, the mirroring goes on")).into()
+                        }
+                    })
+                }
             }
         }
     }
@@ -131,9 +146,14 @@ impl Mirror {
         self.inner.tidy();
     }
 
-    /// What a running refresh is at, in words for a client that waits; empty when there is nothing to tell.
-    pub fn progress(&self) -> watch::Receiver<String> {
+    /// How far a refresh is that takes in what is new.
+    pub fn progress(&self) -> watch::Receiver<Option<Progress>> {
         self.inner.progress.subscribe()
+    }
+
+    /// Whether work goes on that outlives whoever asked for it.
+    pub fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
     }
 }
 

@@ -39,6 +39,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::blocking::Pools;
 use crate::client::Voice;
+use crate::company::Company;
 use crate::dial::Dial;
 use crate::mirror::Mirror;
 use crate::policy::{Refusal, judge_commands};
@@ -88,6 +89,10 @@ pub async fn serve(
     if session.mode != Mode::Request {
         context.scanner.warm();
     }
+    let company = Company {
+        every: context.config.limits.keepalive.duration(),
+        progress: context.mirror.progress(),
+    };
     let (snapshot, request) = match (session.mode, context.mirror.format()) {
         // what is a mere probe need not wait for the origin
         (Mode::Request, Some(format)) => {
@@ -95,10 +100,10 @@ pub async fn serve(
             if request.is_none() {
                 return Ok(Pushed::default());
             }
-            (asked.await?, request)
+            (company.during(client, false, asked).await??, request)
         }
         (mode, _) => {
-            let snapshot = asked.await?;
+            let snapshot = company.during(client, false, asked).await??;
             if mode != Mode::Request {
                 advertise::advertise(session, client, context, &snapshot).await?;
             }

@@ -90,7 +90,8 @@ impl Hall {
             }
             _ => {
                 warn!(error.chain = %error, "accept failed");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                let pause = self.gate.config().limits.accept_pause.duration();
+                tokio::time::sleep(pause).await;
             }
         }
     }

@@ -204,6 +204,18 @@ fn a_shallow_origin_is_served_as_shallow() {
     assert_eq!(env.git_in("clone", ["rev-list", "--count", "HEAD"]).out(), "1");
     assert_eq!(env.git_in("clone", ["rev-parse", "HEAD"]).out(), full.tip("main"));
     env.git_in("clone", ["fsck", "--full", "--strict"]).out();
+    let count = |dir: &str| env.git_in(dir, ["rev-list", "--count", "HEAD"]).out();
+    full.git(["tag", "-d", "light"]);
+    env.git_in("origins/app.git", ["update-ref", "-d", "refs/tags/light"]).out();
+    env.git_in("origins/app.git", ["fetch", "-q", "--depth=2", "origin"]).out();
+    env.git(["clone", "-q", &url, "deeper"]).out();
+    assert_eq!(count("deeper"), count("origins/app.git"), "the boundary moved, no ref did");
+    env.git_in("origins/app.git", ["fetch", "-q", "--unshallow", "origin"]).out();
+    env.git(["clone", "-q", &url, "whole"]).out();
+    assert_eq!(count("whole"), "3", "no boundary any more");
+    env.git_in("whole", ["fsck", "--full", "--strict"]).out();
+    env.git_in("clone", ["fetch", "-q", "--unshallow"]).out();
+    assert_eq!(count("clone"), "3");
 }
 
 const CROWD: usize = 16;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 
 use crate::env::{TestEnv, clean};
@@ -27,6 +27,9 @@ pub(crate) enum Trick {
     Stall(usize, SyncSender<()>),
     /// As `Stall`, but only pushes are held up.
     StallPush(usize, SyncSender<()>),
+    /// Real git daemon, but after so many bytes nothing more comes until the other end of the second channel is dropped;
+    /// says so on the first.
+    Pause(usize, SyncSender<()>, Arc<Mutex<Receiver<()>>>),
     /// Lists a ref, and sends a pack that does not hold it.
     WrongPack {
         tip: String,
@@ -98,6 +101,7 @@ fn play(
         | Trick::Flip(_)
         | Trick::Stall(..)
         | Trick::StallPush(..)
+        | Trick::Pause(..)
         | Trick::None => {
             let mut start = [0; 20];
             let cuts_pushes = matches!(trick, Trick::CutPush(_) | Trick::StallPush(..));
@@ -146,6 +150,13 @@ fn play(
                     // Until the other side goes away.
                     while stream.read(&mut buffer)? > 0 {}
                     break;
+                }
+                if let Trick::Pause(at, told, hold) = trick
+                    && sent + n > *at
+                    && told.try_send(()).is_ok()
+                {
+                    let hold = hold.lock().expect("no holder panics");
+                    assert!(hold.recv().is_err(), "nothing is ever sent");
                 }
                 if n == 0 || stream.write_all(&buffer[..n]).is_err() {
                     break;

@@ -30,6 +30,7 @@ mod pushing;
 mod races;
 mod reading;
 mod reaping;
+mod slow_mirror;
 mod ssh_door;
 
 #[test]

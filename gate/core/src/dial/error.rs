@@ -143,6 +143,12 @@ impl Error {
         Self::new(ErrorKind::TimedOut { limit, after }, words)
     }
 
+    /// Adds more words.
+    #[must_use]
+    pub fn and(self, more: impl AsRef<str>) -> Self {
+        Self { words: format!("{}; {}", self.words, more.as_ref()), ..self }
+    }
+
     /// Adds what the log must keep.
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -65,7 +65,11 @@ impl Repos {
         }
         if open.len() >= config.limits.mirrors {
             // names that turned out to be nothing, or that nobody uses, make room
-            open.retain(|_, repo| Arc::strong_count(repo) > 1 || repo.mirror.format().is_some());
+            open.retain(|_, repo| {
+                Arc::strong_count(repo) > 1
+                    || repo.mirror.is_busy()
+                    || repo.mirror.format().is_some()
+            });
         }
         if open.len() >= config.limits.mirrors {
             let most = config.limits.mirrors;

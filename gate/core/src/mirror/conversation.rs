@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bstr::ByteSlice as _;
 use bytes::{Bytes, BytesMut};
 use gate_config::ResolvedRepo;
 use proto::fetch_pack::{
@@ -82,6 +83,24 @@ impl Conversation {
         matches!(self.link, Connection::Rpc(_))
     }
 
+    /// Whether the origin's URL still leads to what this was opened on, as far as the transport can tell.
+    pub(super) fn is_current(&self) -> bool {
+        match &self.link {
+            Connection::Stream(stream) => stream.is_current.as_ref().is_none_or(|ask| ask()),
+            Connection::Rpc(_) => true,
+        }
+    }
+
+    /// Whether the origin moves its boundary for a client that asks for a depth.
+    pub(super) fn deepens(&self) -> bool {
+        match &self.advertisement {
+            Advertisement::V2(capabilities) => capabilities
+                .value("fetch")
+                .is_some_and(|features| features.split_str(" ").any(|one| one == b"shallow")),
+            Advertisement::V0(listing) => listing.capabilities.has("shallow"),
+        }
+    }
+
     /// Returns when the origin hangs up, or says something unasked, while nobody talks to it.
     pub(super) async fn hung_up(&mut self) {
         match &mut self.link {
@@ -90,11 +109,11 @@ impl Conversation {
         }
     }
 
-    /// The origin's boundary where it is told with the refs (v0).
-    pub(super) fn advertised_shallow(&self) -> &[ObjectId] {
+    /// The origin's boundary where it is told with the refs (v0); v2 tells it with a pack.
+    pub(super) fn advertised_shallow(&self) -> Option<&[ObjectId]> {
         match &self.advertisement {
-            Advertisement::V0(listing) => &listing.shallow,
-            Advertisement::V2(_) => &[],
+            Advertisement::V0(listing) => Some(&listing.shallow),
+            Advertisement::V2(_) => None,
         }
     }
 
@@ -157,7 +176,8 @@ impl Conversation {
             Advertisement::V0(listing) => {
                 let advertised = &listing.capabilities;
                 let sideband = FetchRequest::v0_has_sideband(advertised);
-                (request.to_v0(advertised, AGENT), FetchReader::v0(self.format, sideband))
+                let reader = FetchReader::v0(self.format, sideband, request.unshallow);
+                (request.to_v0(advertised, AGENT), reader)
             }
         };
         let (mut answer, words) = self.ask(request).await?;

@@ -17,12 +17,16 @@ impl Inner {
             return Ok(open);
         }
         let dir = self.dir.clone();
+        let kept = self.context.limits.kept_packs.bytes();
         let opened = blocking::run(&self.context.cpu, move |_| {
             if !dir.exists() {
                 return Ok(None);
             }
             match Store::open(&dir) {
-                Ok(store) => Ok(Some(Arc::new(store))),
+                Ok(store) => {
+                    store.set_kept_limit(kept);
+                    Ok(Some(Arc::new(store)))
+                }
                 Err(error) if error.is_damage() => {
                     warn!(%error, "a damaged mirror is made anew");
                     Store::destroy(&dir).map_err(RefreshError::gate)?;
@@ -51,6 +55,7 @@ impl Inner {
             Store::create(&dir, format).map_err(RefreshError::gate)
         });
         let store = Arc::new(made.await?);
+        store.set_kept_limit(self.context.limits.kept_packs.bytes());
         info!(format = format.as_str(), "mirror made");
         *lock(&self.store) = Some(Arc::clone(&store));
         Ok(store)

@@ -4,35 +4,47 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use gate_store::{
-    Check, ConnectError, Connected, IndexError, IndexLimits, IndexProgress, RefTable, Snapshot,
-    Store,
+    Check, ConnectError, Connected, IndexError, IndexLimits, RefTable, Snapshot, Store,
 };
 use proto::ObjectId;
 use proto::fetch_pack::FetchRequest;
-use tokio::sync::watch;
 
 use super::conversation::Conversation;
-use super::{Inner, RefreshError};
+use super::{Inner, RefreshError, progress};
 use crate::blocking;
-use crate::dial::{Error, ErrorKind, Words};
+use crate::dial::{Error, ErrorKind};
 
 /// Most haves told to the origin: old values of what changed, HEAD, branches, then the rest.
 const MAX_HAVES: usize = 1024;
 
-/// Fetches `wants` and proves them whole. `shallow` gains the origin's boundary.
+/// What to ask the origin for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub tips: Vec<ObjectId>,
+    /// Whether history behind the mirror's boundary is wanted too, as far as the origin has it by now.
+    pub unshallow: bool,
+}
+
+/// Fetches what is `wanted` and proves it whole. `shallow` is the boundary known so far and becomes the origin's.
 pub(super) async fn take(
     mirror: &Arc<Inner>,
     store: &Arc<Store>,
     snapshot: &Arc<Snapshot>,
     conversation: &mut Conversation,
     refs: &RefTable,
-    wants: Vec<ObjectId>,
+    wanted: Wanted,
     shallow: &mut Vec<ObjectId>,
 ) -> Result<Connected, RefreshError> {
-    let request =
-        FetchRequest { haves: haves(snapshot, refs), shallow: snapshot.shallow().to_vec(), wants };
+    // for a deepened pack the origin must know all that is here, or it would send the rest again each time
+    let most = if wanted.unshallow { usize::MAX } else { MAX_HAVES };
+    let request = FetchRequest {
+        haves: haves(snapshot, refs, most),
+        shallow: boundary(snapshot),
+        wants: wanted.tips,
+        unshallow: wanted.unshallow,
+    };
     let (inlet, mut source) = blocking::inward();
-    let words = mirror.progress.clone();
+    let teller = mirror.progress.clone();
     let (store, base) = (Arc::clone(store), Arc::clone(snapshot));
     let index = blocking::run(&mirror.context.fetch, move |interrupt| {
         let mut quarantine = store.quarantine(&base).map_err(RefreshError::gate)?;
@@ -41,7 +53,7 @@ pub(super) async fn take(
             &IndexLimits::NONE,
             Check::Origin,
             interrupt,
-            &mut |progress| tell(&words, progress),
+            &mut |progress| progress::indexed(&teller, progress),
         );
         match indexed {
             Ok(_) if source.take_rest().is_empty() => Ok(quarantine),
@@ -50,8 +62,10 @@ pub(super) async fn take(
         }
     });
     let stall = mirror.context.limits.refresh.duration();
-    let mut received = Received::new(&mirror.progress);
-    let feed = conversation.fetch(&request, inlet, stall, |text, bytes| received.add(text, bytes));
+    let feed = conversation.fetch(&request, inlet, stall, |text, bytes| match bytes {
+        0 => progress::said(&mirror.progress, text),
+        bytes => progress::received(&mirror.progress, bytes),
+    });
     let (fed, indexed) = tokio::join!(feed, index);
     let boundary = match (fed, &indexed) {
         (Ok(boundary), _) => boundary,
@@ -76,8 +90,15 @@ pub(super) async fn take(
     connected.await.map_err(connect_failed)
 }
 
+/// The commits without parents here. Consolidation drops such as no ref reaches any more: of these nothing may be said,
+/// or the origin would build upon them.
+pub(super) fn boundary(snapshot: &Snapshot) -> Vec<ObjectId> {
+    let held = |id: &ObjectId| snapshot.packs().contains(id);
+    snapshot.shallow().iter().copied().filter(held).collect()
+}
+
 /// What to tell the origin that it need not send: tips it has just confirmed or had at the last refresh.
-fn haves(snapshot: &Snapshot, refs: &RefTable) -> Vec<ObjectId> {
+fn haves(snapshot: &Snapshot, refs: &RefTable, most: usize) -> Vec<ObjectId> {
     let known = snapshot.refs();
     let changed = known.diff(refs).filter_map(|change| change.old);
     let heads = known.prefixed(b"refs/heads/").map(|entry| entry.target);
@@ -85,7 +106,7 @@ fn haves(snapshot: &Snapshot, refs: &RefTable) -> Vec<ObjectId> {
     let all =
         changed.chain(snapshot.head_target()).chain(heads).chain(rest.map(|entry| entry.target));
     let mut seen = HashSet::new();
-    all.filter(|id| seen.insert(*id)).take(MAX_HAVES).collect()
+    all.filter(|id| seen.insert(*id)).take(most).collect()
 }
 
 fn bad_pack(words: impl AsRef<[u8]>) -> Error {
@@ -105,44 +126,5 @@ fn connect_failed(error: ConnectError) -> RefreshError {
         bad_pack(error.to_string()).with_source(error).into()
     } else {
         RefreshError::gate(error)
-    }
-}
-
-/// Tells how far the deltas are; what arrives is counted where it arrives.
-fn tell(words: &watch::Sender<String>, progress: IndexProgress) {
-    let IndexProgress::Resolving { deltas, of } = progress else { return };
-    if deltas % TELL_EVERY_DELTAS == 0 {
-        words.send_replace(format!("mirroring: {deltas} of {of} deltas resolved"));
-    }
-}
-
-/// Counts what arrives and passes the origin's own progress lines on.
-struct Received<'a> {
-    words: &'a watch::Sender<String>,
-    bytes: usize,
-    told: usize,
-}
-
-/// Bytes, and deltas, after which the count is told anew.
-const TELL_EVERY: usize = 1 << 20;
-const TELL_EVERY_DELTAS: u32 = 4096;
-
-impl<'a> Received<'a> {
-    fn new(words: &'a watch::Sender<String>) -> Self {
-        Self { words, bytes: 0, told: 0 }
-    }
-
-    fn add(&mut self, text: &[u8], bytes: usize) {
-        self.bytes += bytes;
-        if self.bytes >= self.told + TELL_EVERY {
-            self.told = self.bytes;
-            let mib = self.bytes >> 20;
-            self.words.send_replace(format!("mirroring: {mib} MiB received"));
-        } else if bytes == 0 {
-            let line = text.rsplit(|b| matches!(b, b'\r' | b'\n')).find(|line| !line.is_empty());
-            if let Some(line) = line {
-                self.words.send_replace(format!("mirroring: {}", Words::clean(line)));
-            }
-        }
     }
 }

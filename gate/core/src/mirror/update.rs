@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gate_config::ResolvedRepo;
-use gate_store::{CommitError, RefTable, Snapshot, Store};
+use gate_store::{CommitError, Connected, RefTable, Snapshot, Store};
 use proto::{Head, ObjectId};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 use super::ahead::Ahead;
 use super::conversation::Conversation;
 use super::listing::{Comparison, Listing};
-use super::{Inner, RefreshError, holds_anything, intake, lock};
+use super::{Inner, RefreshError, holds_anything, intake, lock, progress};
 use crate::blocking;
 use crate::dial::{Error, ErrorKind};
 
@@ -38,7 +38,7 @@ impl Inner {
     pub(super) async fn update(self: &Arc<Self>) -> Result<Arc<Snapshot>, RefreshError> {
         let started = Instant::now();
         let outcome = self.try_update().await;
-        self.progress.send_if_modified(|words| !std::mem::take(words).is_empty());
+        self.progress.send_if_modified(|progress| progress.take().is_some());
         let took = started.elapsed().as_millis();
         match &outcome {
             Ok(snapshot) => debug!(refs = snapshot.refs().len(), took_ms = took, "refreshed"),
@@ -79,6 +79,11 @@ impl Inner {
                     debug!(%error, attempt, "the origin's refs moved: listing them again");
                     attempt += 1;
                 }
+                Err(error) if may_be_a_race(&error) && error.kind() != ErrorKind::BadPack => {
+                    return Err(Error::new(ErrorKind::Moved, error.words())
+                        .with_source(error)
+                        .into());
+                }
                 outcome => return outcome,
             }
         }
@@ -103,16 +108,21 @@ impl Inner {
             && let Some(conversation) = ahead.take().await
         {
             self.flights.depart();
-            let patience = Some(self.context.limits.connect.duration());
-            match self.ask(conversation, &rule, store, patience).await {
-                // a repository that was replaced looks empty to a session that was opened in the old one
-                Ok(answer) if answer.lists_nothing() => {
-                    debug!("the session opened ahead lists nothing: asking anew");
+            if !conversation.is_current() {
+                debug!("the origin is another one than when the session was opened: dialling anew");
+                self.close(conversation);
+            } else {
+                let patience = Some(self.context.limits.connect.duration());
+                match self.ask(conversation, &rule, store, patience).await {
+                    // a repository that was replaced looks empty to a session that was opened in the old one
+                    Ok(answer) if answer.lists_nothing() => {
+                        debug!("the session opened ahead lists nothing: asking anew");
+                    }
+                    Err(error) => debug!(%error, "the session opened ahead failed: dialling anew"),
+                    answer => return answer,
                 }
-                Err(error) => debug!(%error, "the session opened ahead failed: dialling anew"),
-                answer => return answer,
+                lock(&self.ahead).take();
             }
-            lock(&self.ahead).take();
         }
         if self.lists_on_opening.load(Ordering::Relaxed) {
             self.flights.depart();
@@ -161,8 +171,7 @@ impl Inner {
     fn open_ahead(self: &Arc<Self>, rule: &Arc<ResolvedRepo>) {
         let mut ahead = lock(&self.ahead);
         if ahead.is_none() && Arc::ptr_eq(rule, &lock(&self.rule)) {
-            let limit = self.context.limits.refresh.duration();
-            *ahead = Some(Ahead::open(Arc::clone(&self.context.dial), Arc::clone(rule), limit));
+            *ahead = Some(Ahead::open(&self.context, Arc::clone(rule)));
         }
     }
 
@@ -176,7 +185,7 @@ impl Inner {
         let snapshot = store.snapshot();
         let outcome = self.commit(store, &snapshot, &mut conversation, listing).await;
         if outcome.is_ok() && conversation.is_stateless() && conversation.lists_on_request() {
-            lock(&self.ahead).get_or_insert_with(|| Ahead::keep(conversation));
+            lock(&self.ahead).get_or_insert_with(|| Ahead::keep(&self.context, conversation));
         } else if outcome.is_ok() {
             self.close(conversation);
         }
@@ -191,24 +200,44 @@ impl Inner {
         listing: Listing,
     ) -> Result<Arc<Snapshot>, RefreshError> {
         let Listing { table, head } = listing;
-        let same_boundary =
-            conversation.advertised_shallow().iter().all(|id| snapshot.is_shallow(id));
-        if table.is_none() && head.as_ref() == snapshot.head() && same_boundary {
+        let same = table.is_none() && head.as_ref() == snapshot.head();
+        let Some(boundary) = Boundary::look(snapshot, conversation, same) else {
             return Ok(store.snapshot());
-        }
+        };
         let refs = table.unwrap_or_else(|| RefTable::clone(snapshot.refs()));
-        let wants = wants(snapshot, &refs, head.as_ref());
-        let mut shallow = snapshot.shallow().to_vec();
-        shallow.extend_from_slice(conversation.advertised_shallow());
+        let wants = match boundary {
+            Boundary::Ask => all_tips(&refs, head.as_ref()),
+            Boundary::Told(_) => wants(snapshot, &refs, head.as_ref()),
+        };
+        let mut shallow = match &boundary {
+            Boundary::Ask => intake::boundary(snapshot),
+            Boundary::Told(shallow) => shallow.clone(),
+        };
         let connected = if wants.is_empty() {
             None
         } else {
-            let taken =
-                intake::take(self, store, snapshot, conversation, &refs, wants, &mut shallow);
-            let limit = self.context.limits.first_mirror.duration();
+            let unshallow = matches!(boundary, Boundary::Ask);
+            let taken = intake::take(
+                self,
+                store,
+                snapshot,
+                conversation,
+                &refs,
+                intake::Wanted { tips: wants, unshallow },
+                &mut shallow,
+            );
+            let limits = &self.context.limits;
+            let taken = progress::logged(&self.progress, limits.keepalive.duration(), taken);
+            let limit = limits.fetch.duration();
             let taken = timeout(limit, taken).await;
-            Some(taken.map_err(|_| Error::timed_out("first_mirror", limit))??)
+            Some(taken.map_err(|_| Error::timed_out("fetch", limit))??)
         };
+        if same
+            && *shallow == *snapshot.shallow()
+            && connected.as_ref().is_none_or(Connected::is_empty)
+        {
+            return Ok(store.snapshot());
+        }
         shallow.sort_unstable();
         shallow.dedup();
         let store = Arc::clone(store);
@@ -225,6 +254,53 @@ impl Inner {
         self.tidy();
         Ok(snapshot)
     }
+}
+
+/// How the origin's boundary is found out.
+enum Boundary {
+    /// Only a fetch tells it; so does every refresh of a mirror that has one.
+    Ask,
+    /// It is this one, or there was none.
+    Told(Vec<ObjectId>),
+}
+
+impl Boundary {
+    /// `None` if there is nothing to be done: the refs are the `same`, and the boundary too.
+    fn look(snapshot: &Snapshot, conversation: &Conversation, same: bool) -> Option<Self> {
+        let known = intake::boundary(snapshot);
+        let Some(told) = conversation.advertised_shallow() else {
+            let asks = !known.is_empty() && conversation.deepens();
+            return match (asks, same) {
+                (true, _) => Some(Self::Ask),
+                (false, false) => Some(Self::Told(known)),
+                (false, true) => None,
+            };
+        };
+        // the origin tells commits as well that no ref reaches
+        let mut told = told.to_vec();
+        told.sort_unstable();
+        told.dedup();
+        let moved_down = known.iter().any(|id| told.binary_search(id).is_err());
+        let is_known = |id: &ObjectId| known.binary_search(id).is_ok();
+        let moved_up = told.iter().any(|id| !is_known(id) && snapshot.packs().contains(id));
+        match (moved_down && conversation.deepens(), same && !moved_up) {
+            (true, _) => Some(Self::Ask),
+            (false, true) => None,
+            (false, false) => Some(Self::Told(told)),
+        }
+    }
+}
+
+/// What every ref, and a detached HEAD, points to.
+fn all_tips(refs: &RefTable, head: Option<&Head>) -> Vec<ObjectId> {
+    let detached = match head {
+        Some(Head::Detached(id)) => Some(*id),
+        Some(Head::Symbolic(_)) | None => None,
+    };
+    let mut tips: Vec<_> = refs.iter().map(|entry| entry.target).chain(detached).collect();
+    tips.sort_unstable();
+    tips.dedup();
+    tips
 }
 
 /// The tips that the store lacks. One that it holds is whole, since a store is closed.

@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use gate_store::Snapshot;
 use proto::ObjectFormat;
 
-use crate::Error;
+use crate::company::Company;
+use crate::{Client, Error};
 
 /// A question to the origin that is on its way already, whether or not somebody awaits it.
 pub type Asked = BoxFuture<'static, Result<Arc<Snapshot>, Error>>;
@@ -16,6 +17,7 @@ pub type Asked = BoxFuture<'static, Result<Arc<Snapshot>, Error>>;
 pub struct Refresh {
     ask: Box<dyn Fn() -> Asked + Send + Sync>,
     known_format: Option<ObjectFormat>,
+    company: Company,
     state: State,
 }
 
@@ -27,31 +29,36 @@ enum State {
 }
 
 impl Refresh {
-    /// Asks at once. `known_format` is that of the mirror on disk, if there is one.
+    /// Asks at once. `known_format` is that of the mirror on disk, if there is one; `company` is kept to who waits.
     pub fn new(
         known_format: Option<ObjectFormat>,
+        company: Company,
         ask: impl Fn() -> Asked + Send + Sync + 'static,
     ) -> Self {
         let state = State::Asked(ask());
-        Self { ask: Box::new(ask), known_format, state }
+        Self { ask: Box::new(ask), known_format, company, state }
     }
 
     /// The repository's object format; only a repository without a mirror has to wait for it.
     ///
     /// # Errors
     /// As [`snapshot`](Self::snapshot).
-    pub async fn format(&mut self) -> Result<ObjectFormat, Error> {
+    pub async fn format(&mut self, client: &mut Client) -> Result<ObjectFormat, Error> {
         match self.known_format {
             Some(format) => Ok(format),
-            None => Ok(self.snapshot().await?.format()),
+            None => Ok(self.snapshot(client, false).await?.format()),
         }
     }
 
-    /// The snapshot this session works with.
+    /// The snapshot this session works with. A client that is not `quiet` is told how far it is, if it can be.
     ///
     /// # Errors
-    /// The origin did not confirm its refs.
-    pub async fn snapshot(&mut self) -> Result<Arc<Snapshot>, Error> {
+    /// The origin did not confirm its refs, or the client went away.
+    pub async fn snapshot(
+        &mut self,
+        client: &mut Client,
+        quiet: bool,
+    ) -> Result<Arc<Snapshot>, Error> {
         if let State::Known(snapshot, _) = &self.state {
             return Ok(Arc::clone(snapshot));
         }
@@ -59,7 +66,7 @@ impl Refresh {
             State::Asked(asked) => asked,
             State::Known(..) | State::Failed => (self.ask)(),
         };
-        let snapshot = asked.await?;
+        let snapshot = self.company.during(client, quiet, asked).await??;
         self.state = State::Known(Arc::clone(&snapshot), false);
         Ok(snapshot)
     }
@@ -68,11 +75,11 @@ impl Refresh {
     ///
     /// # Errors
     /// As [`snapshot`](Self::snapshot).
-    pub async fn snapshot_to_list(&mut self) -> Result<Arc<Snapshot>, Error> {
+    pub async fn snapshot_to_list(&mut self, client: &mut Client) -> Result<Arc<Snapshot>, Error> {
         if matches!(self.state, State::Known(_, true)) {
             self.state = State::Failed;
         }
-        let snapshot = self.snapshot().await?;
+        let snapshot = self.snapshot(client, false).await?;
         self.state = State::Known(Arc::clone(&snapshot), true);
         Ok(snapshot)
     }

@@ -15,7 +15,7 @@ use crate::{Error, Mode, blocking};
 
 impl Conversation<'_> {
     pub(super) async fn v2(&mut self) -> Result<(), Error> {
-        let format = self.refresh.format().await?;
+        let format = self.refresh.format(self.client).await?;
         if self.ground.advertises() {
             let mut out = Vec::new();
             advert::v2(&mut out, server(format, &self.ground.session.id.to_string()));
@@ -38,7 +38,7 @@ impl Conversation<'_> {
             };
             match event {
                 V2Event::LsRefs(request) => {
-                    let snapshot = self.refresh.snapshot_to_list().await?;
+                    let snapshot = self.refresh.snapshot_to_list(self.client).await?;
                     self.list_refs(&snapshot, &request).await?;
                 }
                 V2Event::Fetch(request) => self.fetch(&request).await?,
@@ -60,7 +60,7 @@ impl Conversation<'_> {
             // git guesses that such a client wants nothing, and answers nothing
             return Ok(());
         }
-        let snapshot = self.refresh.snapshot().await?;
+        let snapshot = self.refresh.snapshot(self.client, request.no_progress).await?;
         let mut judged = self.ground.judge(&snapshot, request, true).await?;
         let writer = Writer::new(request.sideband_all);
         let mut out = Vec::new();
@@ -87,7 +87,7 @@ impl Conversation<'_> {
     }
 
     async fn object_info(&mut self, request: ObjectInfo) -> Result<(), Error> {
-        let snapshot = self.refresh.snapshot().await?;
+        let snapshot = self.refresh.snapshot(self.client, true).await?;
         let work = blocking::run(&self.ground.context.pools.cpu, move |interrupt| {
             let mut reader = snapshot.packs().reader();
             let mut out = Vec::new();

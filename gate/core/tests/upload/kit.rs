@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use gate_config::{Limits, RepoName};
 use gate_core::blocking::{Pool, Pools};
+use gate_core::company::Company;
 use gate_core::session::{Door, Mode, Session, SessionId};
 use gate_core::upload::{self, Refresh};
 use gate_core::{Client, Error};
 use gate_store::{Snapshot, Store};
 use proto::{Service, Version, pktline};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 pub(crate) struct Repo {
     dir: TempDir,
@@ -76,7 +78,8 @@ impl Repo {
         let pools = Pools { cpu: Pool::new(2), io: Pool::new(2) };
         let context = upload::Context { limits, pools };
         let snapshot = Arc::clone(&self.snapshot);
-        let mut refresh = Refresh::new(None, move || {
+        let company = Company { every: Duration::from_secs(60), progress: watch::channel(None).1 };
+        let mut refresh = Refresh::new(None, company, move || {
             let snapshot = Arc::clone(&snapshot);
             Box::pin(async move { Ok(snapshot) })
         });

@@ -39,7 +39,7 @@ async fn welcome(hall: Hall, guest: Guest) {
                 version: request.version,
                 mode: Mode::Stateful,
             };
-            hall.gate.serve(session, input, output).await;
+            hall.gate.serve(session, input, output, None).await;
         }
         Err(Refused::Gone) => {}
         Err(refused) => {

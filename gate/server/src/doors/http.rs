@@ -25,9 +25,6 @@ use tracing::{Instrument, debug, info};
 use super::{Guest, Hall};
 use answer::{Answer, plain};
 
-/// Sessions at once on one HTTP/2 connection.
-const STREAMS: u32 = 32;
-
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -38,7 +35,9 @@ pub async fn serve(hall: Hall, listener: TcpListener) {
 
 async fn welcome(hall: Hall, guest: Guest) {
     let Guest { mut read, write, peer, place: _place } = guest;
-    let patience = hall.gate.config().limits.request.duration();
+    let limits = hall.gate.config().limits.clone();
+    let patience = limits.request.duration();
+    let streams = u32::try_from(limits.sessions_per_connection).unwrap_or(u32::MAX);
     let Ok(Some(start)) = timeout(patience, first_words(&mut read)).await else {
         return debug!(peer.addr = %peer, "no request (limits.request)");
     };
@@ -48,7 +47,7 @@ async fn welcome(hall: Hall, guest: Guest) {
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(streams)
         .keep_alive_interval(patience)
         .keep_alive_timeout(patience);
     let closing = hall.closing.clone();
@@ -203,7 +202,7 @@ fn start(
     let evicted = hall.evicting.clone();
     let visit = async move {
         tokio::select! {
-            _ = gate.serve(session, input, Box::new(output)) => {}
+            _ = gate.serve(session, input, Box::new(output), None) => {}
             () = evicted.cancelled() => {}
         }
     };

@@ -2,9 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is their report")]
 
+mod ahead;
+mod boundary;
 mod https;
+mod race;
 mod refresh;
 mod servers;
+mod slow;
 mod ssh;
 mod support;
 mod transports;

@@ -1,5 +1,6 @@
 //! Real servers on loopback, each connection handed to a program as inetd would; and lighttpd on a bound socket.
 
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -74,38 +75,69 @@ impl Drop for Inetd {
     }
 }
 
-/// Passes connections on to another server, to count them.
+/// Passes connections on to another server: counts them, and has a say in each piece that passes.
 pub(crate) struct Relay {
     pub(crate) addr: SocketAddr,
-    accepted: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
+
+#[derive(Default)]
+struct Counts {
+    accepted: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+/// Called with each piece before it is passed on.
+pub(crate) type Hook = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 impl Relay {
     pub(crate) fn to(server: SocketAddr) -> Self {
+        Self::with(server, Arc::new(|_| {}), Arc::new(|_| {}))
+    }
+
+    /// `asked` sees what the gate says, `answered` what the server says.
+    pub(crate) fn with(server: SocketAddr, asked: Hook, answered: Hook) -> Self {
         let listener = loopback();
         let addr = listener.local_addr().unwrap();
-        let accepted = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&accepted);
+        let counts = Arc::<Counts>::default();
+        let inside = Arc::clone(&counts);
         // lives as long as the test's process; it holds nothing but its sockets
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                count.fetch_add(1, Ordering::SeqCst);
+                inside.accepted.fetch_add(1, Ordering::SeqCst);
                 let beyond = TcpStream::connect(server).unwrap();
                 let back = (beyond.try_clone().unwrap(), stream.try_clone().unwrap());
-                for (mut from, mut to) in [(stream, beyond), back] {
-                    std::thread::spawn(move || {
-                        drop(std::io::copy(&mut from, &mut to));
-                        drop(to.shutdown(std::net::Shutdown::Write));
-                    });
-                }
+                let (hook, ended) = (Arc::clone(&answered), Arc::clone(&inside));
+                std::thread::spawn(move || pass(back.0, back.1, &hook));
+                let hook = Arc::clone(&asked);
+                std::thread::spawn(move || {
+                    pass(stream, beyond, &hook);
+                    ended.ended.fetch_add(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { addr, accepted }
+        Self { addr, counts }
     }
 
     pub(crate) fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::SeqCst)
+        self.counts.accepted.load(Ordering::SeqCst)
     }
+
+    /// Connections that the gate has not closed.
+    pub(crate) fn open(&self) -> usize {
+        self.accepted() - self.counts.ended.load(Ordering::SeqCst)
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, hook: &Hook) {
+    let mut piece = vec![0; 1 << 14];
+    while let Ok(read @ 1..) = from.read(&mut piece) {
+        hook(&piece[..read]);
+        if to.write_all(&piece[..read]).is_err() {
+            break;
+        }
+    }
+    drop(to.shutdown(std::net::Shutdown::Write));
 }
 
 /// A CA, and a certificate signed by it for `names` (`IP:127.0.0.1`, `DNS:localhost`), as files of these stems in `dir`.
@@ -139,6 +171,17 @@ pub(crate) fn git_daemon(scene: &Scene, more: &'static [&'static str]) -> Inetd 
         daemon.args(["daemon", "--inetd", "--export-all", "--informative-errors"]);
         daemon.args(more).arg(format!("--base-path={}", dir.display())).stderr(Stdio::null());
         daemon
+    })
+}
+
+/// git's upload-pack as it was before protocol versions: its request line is read by sh, so that none reaches it.
+pub(crate) fn old_upload_pack(scene: &Scene, repository: &'static str) -> Inetd {
+    let dir = scene.dir.path().to_owned();
+    Inetd::start(loopback(), move || {
+        let mut program = command("sh", &dir);
+        let script = "head -c $((0x$(head -c 4) - 4)) >/dev/null; exec git upload-pack";
+        program.args(["-c", &format!("{script} {repository}")]);
+        program
     })
 }
 

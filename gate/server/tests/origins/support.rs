@@ -8,7 +8,7 @@ use gate_config::{Limits, OriginUrl, RepoName, ResolvedRepo};
 use gate_core::Mirror;
 use gate_core::blocking::Pool;
 use gate_core::dial::Dial;
-use gate_core::mirror::Context;
+use gate_core::mirror::{AheadSessions, Context};
 use gate_store::Snapshot;
 use git_gate::origin::Origins;
 
@@ -83,6 +83,14 @@ impl Scene {
         commit
     }
 
+    /// A commit on `main` with one file of this content.
+    pub(crate) fn blob(&self, name: &str, content: &str) {
+        let blob = git_input(&self.origin(), &["hash-object", "-w", "--stdin"], content);
+        let tree = git_input(&self.origin(), &["mktree"], &format!("100644 blob {blob}\t{name}\n"));
+        let commit = self.git(&["commit-tree", "-m", name, "-p", "main", &tree]);
+        self.git(&["update-ref", "refs/heads/main", &commit]);
+    }
+
     /// What git says the origin's refs are, HEAD and peeled tags included.
     pub(crate) fn listing(&self) -> String {
         git(self.dir.path(), &["ls-remote", self.origin().to_str().unwrap()])
@@ -107,7 +115,9 @@ impl Scene {
         limits: Limits,
     ) -> Mirror {
         let pool = || Pool::new(2);
-        let context = Context { dial, limits, fetch: pool(), cpu: pool(), background: pool() };
+        let ahead = AheadSessions::new(limits.ahead);
+        let context =
+            Context { dial, limits, fetch: pool(), cpu: pool(), background: pool(), ahead };
         Mirror::open(self.mirror_dir(), rule, context)
     }
 }

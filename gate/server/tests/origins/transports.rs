@@ -33,16 +33,7 @@ async fn git_daemon_is_followed() {
 async fn an_origin_that_speaks_only_v0_is_followed() {
     let scene = Scene::sample();
     scene.git(&["config", "protocol.version", "0"]);
-    let dir = scene.dir.path().to_owned();
-    let old = crate::servers::Inetd::start(crate::servers::loopback(), move || {
-        // its request line is read by sh, so that no version reaches upload-pack
-        let mut program = crate::support::command("sh", &dir);
-        program.args([
-            "-c",
-            "head -c $((0x$(head -c 4) - 4)) >/dev/null; exec git upload-pack origin.git",
-        ]);
-        program
-    });
+    let old = crate::servers::old_upload_pack(&scene, "origin.git");
     follows(&scene, &scene.mirror(&format!("git://{}/origin.git", old.addr))).await;
 }
 
