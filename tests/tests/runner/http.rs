@@ -124,6 +124,54 @@ fn takes_bodies_that_are_chunked_announced_or_compressed() {
     });
 }
 
+/// Pushes that come as a client may send them: git probes with a lone flush, then sends chunks, compressed or not.
+#[test]
+fn takes_a_push_in_every_form_of_body() {
+    with_gate(|env, origin, gate| {
+        env.git(["clone", "-q", &gate.url(Door::Http, "app"), "work"]).out();
+        let fixed = "POST /app.git/git-receive-pack HTTP/1.1\nHost: gate\nConnection: close\n\
+                     Content-Type: application/x-git-receive-pack-request\n";
+        let probe = ask(gate, &format!("{fixed}Content-Length: 4\n\n"), b"0000");
+        let (head, body) = probe.split_once("\r\n\r\n").expect("an answer");
+        // nothing, which may be one chunk of nothing
+        assert!(head.starts_with("HTTP/1.1 200") && ["", "0\r\n\r\n"].contains(&body), "{probe}");
+        for form in ["plain", "chunked", "expected", "gzip", "chunked gzip"] {
+            let old = origin.tip("main");
+            crate::push_verdict::commit(env, "work", "file", &format!("{form}\n"));
+            let new = env.git_in("work", ["rev-parse", "HEAD"]).out();
+            let revisions = env.write("revisions", format!("{new}\n^{old}\n"));
+            let mut pack = env.command("git");
+            pack.args(["-C", "work", "pack-objects", "--revs", "--thin", "--stdout", "-q"]);
+            pack.stdin(std::fs::File::open(revisions).expect("open the revisions"));
+            let pack = pack.output().expect("git pack-objects").stdout;
+            let command = pkt::line(format!("{old} {new} refs/heads/main\0 report-status"));
+            let mut body = [&command[..], b"0000", &pack].concat();
+            let mut more = String::new();
+            if form.contains("gzip") {
+                let file = env.write("body", &body);
+                body = env.command("gzip").arg("-c").arg(file).output().expect("run gzip").stdout;
+                more.push_str("Content-Encoding: gzip\n");
+            }
+            if form.contains("chunked") {
+                let chunk = |piece: &[u8]| {
+                    [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
+                };
+                body = body.chunks(100).flat_map(chunk).collect();
+                body.extend(b"0\r\n\r\n");
+                more.push_str("Transfer-Encoding: chunked\n");
+            } else {
+                more.push_str(&format!("Content-Length: {}\n", body.len()));
+            }
+            if form == "expected" {
+                more.push_str("Expect: 100-continue\n");
+            }
+            let answer = ask(gate, &format!("{fixed}{more}\n"), &body);
+            assert!(answer.contains("ok refs/heads/main"), "{form}: {answer}");
+            assert_eq!(origin.tip("main"), new, "{form}");
+        }
+    });
+}
+
 #[test]
 fn speaks_http2_without_tls() {
     with_gate(|env, origin, gate| {

@@ -111,16 +111,102 @@ fn an_origin_that_moved_meanwhile_wins() {
 
 #[test]
 fn an_origin_that_may_not_be_written_to_is_named() {
+    for (kind, key) in [(Kind::Git, "daemon.receivepack"), (Kind::Http, "http.receivepack")] {
+        with_work(kind, |env, origin, _| {
+            let before = origin.listing();
+            origin.git(["config", key, "false"]);
+            let said = env.git_in("work", ["push", "origin", "main"]).refused();
+            assert!(
+                said.contains("origin") && said.contains("Nothing was sent"),
+                "{kind:?}: {said}"
+            );
+            assert!(!said.contains("[new branch]") && !said.contains("main -> main\n"), "{said}");
+            assert_eq!(origin.listing(), before);
+        });
+    }
+}
+
+/// The origin lies on a file system of one megabyte, which the gate alone sees mounted.
+#[test]
+fn an_origin_that_is_full_says_so() {
+    let probe = std::process::Command::new("unshare").args(["--mount", "true"]).output();
+    if !probe.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: nothing may be mounted here");
+        return;
+    }
+    let env = TestEnv::new();
+    let origin = Origin::sample(&env, "app");
+    let full = env.origins().join("full.git");
+    std::fs::create_dir(&full).expect("make the place");
+    let mount = format!(
+        "mount -t tmpfs -o size=1m tmpfs \"{0}\" && cp -a \"{1}/.\" \"{0}\" && exec \"$@\"",
+        full.display(),
+        origin.dir.display()
+    );
+    let server = Server::start(&env, Kind::File);
+    let config = crate::gate::config(&env, "data", &server, "");
+    let gate = Gate::start_under(
+        &env,
+        "data",
+        &config,
+        &["unshare", "--mount", "sh", "-ec", &mount, "sh"],
+    );
+    let url = gate.url(Door::Git, "full");
+    env.git(["clone", "-q", &url, "work"]).out();
+    let before = env.git(["ls-remote", &url]).out();
+    env.write("work/noise", crate::hostile::noise(3 << 20));
+    env.git_in("work", ["add", "noise"]).out();
+    env.git_in("work", ["commit", "-q", "-m", "too much"]).out();
+    let said = env.git_in("work", ["push", &url, "main"]).refused();
+    assert!(said.contains("No space left on device"), "the origin's own words: {said}");
+    assert!(said.contains("main -> main (unpacker error)"), "{said}");
+    assert_eq!(env.git(["ls-remote", &url]).out(), before);
+    env.git_in("work", ["reset", "-q", "--hard", "HEAD~1"]).out();
+    commit(&env, "work", "file", "little enough\n");
+    env.git_in("work", ["push", "-q", &url, "main"]).out();
+}
+
+#[test]
+fn the_outcome_of_a_push_is_one_event_without_the_secret() {
     let env = TestEnv::new();
     let server = Server::start(&env, Kind::Git);
-    let gate = Gate::before(&env, &server);
     let origin = Origin::sample(&env, "app");
-    env.git(["clone", "-q", &gate.url(Door::Git, "app"), "work"]).out();
-    commit(&env, "work", "file", "the agent's\n");
-    origin.git(["config", "daemon.receivepack", "false"]);
-    let said = env.git_in("work", ["push", "origin", "main"]).refused();
-    assert!(said.contains("origin"), "{said}");
-    assert!(!said.contains("[new branch]") && !said.contains("main -> main\n"), "{said}");
+    let config = crate::gate::config(&env, "data", &server, "");
+    let gate = Gate::start_under(&env, "data", &config, &["env", "GIT_GATE_LOG_FORMAT=json"]);
+    let url = gate.url(Door::Git, "app");
+    env.git(["clone", "-q", &url, "work"]).out();
+    let secret = crate::push_refused::token(77);
+    let old = env.git_in("work", ["rev-parse", "HEAD"]).out();
+    commit(&env, "work", "conf.py", &format!("\nT = '{secret}'\n"));
+    let bad = env.git_in("work", ["rev-parse", "HEAD"]).out();
+    env.git_in("work", ["push", &url, "main"]).refused();
+    env.git_in("work", ["reset", "-q", "--hard", "HEAD~1"]).out();
+    commit(&env, "work", "conf.py", "T = 'from elsewhere'\n");
+    env.git_in("work", ["push", "-q", &url, "main"]).out();
+    let log = gate.log();
+    assert!(!log.contains(&secret) && !log.contains(&secret[8..]), "{log}");
+    let events: Vec<serde_json::Value> =
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let one = |message: &str| {
+        let mut of = events.iter().filter(|event| event["message"] == message);
+        let first = of.next().unwrap_or_else(|| panic!("no event {message}: {log}")).clone();
+        assert!(of.next().is_none(), "{message} is told twice: {log}");
+        first
+    };
+    let nested = |value: &serde_json::Value| -> serde_json::Value {
+        serde_json::from_str(value.as_str().expect("a string")).expect("JSON within it")
+    };
+    let refused = one("refused");
+    assert_eq!(refused["push.refused_by"], "scan");
+    let finding = &nested(&refused["push.findings"])[0];
+    assert_eq!(finding["rule"], "github-pat");
+    assert_eq!((&finding["path"], &finding["line"]), (&"conf.py".into(), &2.into()));
+    assert_eq!(finding["commit"], bad.as_str());
+    let fate = &nested(&refused["push.refs"])[0];
+    assert_eq!((&fate["name"], &fate["old"]), (&"refs/heads/main".into(), &old.as_str().into()));
+    let pushed = one("pushed");
+    assert_eq!(nested(&pushed["push.refs"])[0]["new"], origin.tip("main").as_str());
+    assert!(pushed["scan.bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{pushed}");
 }
 
 #[test]

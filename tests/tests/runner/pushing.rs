@@ -61,6 +61,7 @@ every_way! {
     updates_and_creates_a_branch forces deletes tags_of_every_kind several_refs_at_once other_namespaces
     a_branch_at_a_known_commit pushes_from_a_shallow_clone first_push_into_an_empty_origin sha256
     options_reach_the_origin atomic_is_passed_on large_and_compressed nothing_to_push
+    every_version_that_pushes_speak
 }
 
 impl Case<'_> {
@@ -213,4 +214,14 @@ fn nothing_to_push(case: &Case<'_>) {
     let said = case.git(["push", "origin", "main"]);
     assert!(said.stderr.contains("Everything up-to-date"), "{}", said.stderr);
     assert!(Path::new(&case.origin.dir).exists() && case.server.url("app").contains("app"));
+}
+
+/// git asks for version 2 by default and pushes in version 0 then; version 1 differs by one packet.
+fn every_version_that_pushes_speak(case: &Case<'_>) {
+    for version in ["0", "1", "2"] {
+        let tip = case.commit("version", format!("{version}\n"));
+        let option = format!("protocol.version={version}");
+        case.git(["-c", &option, "push", "-q", "origin", "main"]).out();
+        assert_eq!(case.origin.tip("main"), tip, "{version}");
+    }
 }

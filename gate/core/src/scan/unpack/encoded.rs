@@ -14,6 +14,9 @@ const SHORTEST: usize = 40;
 /// A longer run lies in several segments, and the scanner decodes what begins in the middle of four letters wrongly.
 const ONE_SEGMENT: usize = 16 * 1024;
 
+/// What is longer is decoded in pieces, so that its memory is bounded; a multiple of four.
+const LONGEST: usize = 8 << 20;
+
 /// As the letters themselves say it; whatever stands behind the last four whole ones is left out.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -28,15 +31,15 @@ pub(super) fn decode(text: &[u8], each: &mut dyn FnMut(u64, &[u8])) {
     let mut block = Block::default();
     for (number, line) in text.lines().enumerate() {
         let number = number as u64 + 1;
-        let letters = line.trim_with(|c| c.is_ascii_whitespace() || "\"',;+\\#*>|".contains(c));
-        let letters = letters.trim_end_with(|c| c == '=');
+        let letters = bare(line).trim_end_with(|c| c == '=');
         if letters.len() >= 4 && letters.iter().all(|byte| is_letter(*byte)) {
             block.take(number, letters, each);
             continue;
         }
         block.end(each);
         if line.len() >= SHORTEST {
-            for run in line.split(|byte| !is_letter(*byte)).filter(|run| run.len() >= SHORTEST) {
+            let runs = line.split(|byte| !is_letter(*byte)).filter(|run| run.len() >= SHORTEST);
+            for run in runs.flat_map(|run| run.chunks(LONGEST)) {
                 let mut alone = Block::default();
                 alone.take(number, run, each);
                 alone.end(each);
@@ -44,6 +47,14 @@ pub(super) fn decode(text: &[u8], each: &mut dyn FnMut(u64, &[u8])) {
         }
     }
     block.end(each);
+}
+
+/// What a line holds between quotes, or without the signs of a comment or a continuation around it.
+fn bare(line: &[u8]) -> &[u8] {
+    match (line.find_byteset(b"\"'"), line.rfind_byteset(b"\"'")) {
+        (Some(open), Some(close)) if open < close => &line[open + 1..close],
+        _ => line.trim_with(|c| c.is_ascii_whitespace() || ",;\\#*>|".contains(c)),
+    }
 }
 
 /// Lines of one length, and a last one that may be shorter.
@@ -69,7 +80,7 @@ impl Block {
             b'_' => b'/',
             other => *other,
         }));
-        if letters.len() < self.length {
+        if letters.len() < self.length || self.letters.len() >= LONGEST {
             self.end(each);
         }
     }
@@ -134,6 +145,19 @@ mod tests {
         }
         let letters = URL_SAFE_NO_PAD.encode(TEXT);
         assert_eq!(decoded(wrap(&letters, "", 60, "\n").as_bytes()), [(1, TEXT.to_vec())]);
+    }
+
+    #[test]
+    fn letters_at_the_ends_of_lines_stay() {
+        let text: Vec<u8> =
+            (0..900_u32).flat_map(|n| format!("~o?~{n}~>>~").into_bytes()).collect();
+        let letters = STANDARD.encode(&text);
+        let wrapped = wrap(&letters, "", 76, "\n");
+        assert!(
+            wrapped.lines().any(|line| line.starts_with(['+', '/']) || line.ends_with(['+', '/']))
+        );
+        assert_eq!(decoded(wrapped.as_bytes()), [(1, text.clone())]);
+        assert_eq!(decoded(wrap(&letters, "  + '", 60, "'\n").as_bytes()), [(1, text)]);
     }
 
     #[test]
