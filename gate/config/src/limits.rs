@@ -34,6 +34,8 @@ pub struct Limits {
     pub keepalive: Period,
     /// How long no connection is accepted after the system refused one, such as for want of file descriptors.
     pub accept_pause: Period,
+    /// How long a mirror that nobody asks for stays open. On disk it stays.
+    pub mirror_idle: Period,
     /// How long sessions may go on after the gate was told to stop.
     pub drain: Period,
 
@@ -100,6 +102,7 @@ impl Default for Limits {
             forward: Period::from_secs(120),
             keepalive: Period::from_secs(5),
             accept_pause: Period::from_millis(100),
+            mirror_idle: Period::from_secs(10 * 60),
             drain: Period::from_secs(30),
             sessions: 512,
             sessions_per_repo: 128,

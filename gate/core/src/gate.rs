@@ -116,6 +116,11 @@ impl Gate {
         self.repos.open(&self.config(), name)
     }
 
+    /// Closes the mirrors that have been idle for `limits.mirror_idle`, and answers how many.
+    pub fn close_idle(&self) -> usize {
+        self.repos.close_idle(self.config().limits.mirror_idle.duration())
+    }
+
     /// Serves one session to its end, tells the client if it failed, and logs what became of it. Whether it went well.
     ///
     /// `aside` is where the person at the other end can be told something beside the protocol.

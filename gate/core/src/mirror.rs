@@ -17,6 +17,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gate_config::{Limits, ResolvedRepo};
 use gate_store::{Snapshot, Store};
@@ -66,6 +67,7 @@ struct Inner {
     /// Whether the origin last spoke a version in which the refs are read when a connection is opened.
     lists_on_opening: AtomicBool,
     progress: progress::Teller,
+    used: Mutex<Instant>,
     tidying: Tidying,
 }
 
@@ -82,6 +84,7 @@ impl Mirror {
                 ahead: Mutex::new(None),
                 lists_on_opening: AtomicBool::new(false),
                 progress: progress::Teller::new(None),
+                used: Mutex::new(Instant::now()),
                 tidying: Tidying::default(),
             }),
         }
@@ -99,6 +102,7 @@ impl Mirror {
     pub fn refresh(
         &self,
     ) -> impl Future<Output = Result<Arc<Snapshot>, RefreshError>> + Send + 'static + use<> {
+        *lock(&self.inner.used) = Instant::now();
         let landing = self.inner.flights.board(&self.inner);
         let limits = &self.inner.context.limits;
         let (limit, patience) = if self.store().is_some_and(|store| holds_anything(&store)) {
@@ -144,6 +148,15 @@ impl Mirror {
     /// what changes the store; at most one such task runs and one waits.
     pub fn tidy(&self) {
         self.inner.tidy();
+    }
+
+    /// Whether it was not refreshed for `idle`, and nothing works with it any more: neither a refresh, nor a clone's
+    /// packer, nor consolidation.
+    pub(crate) fn is_idle(&self, idle: Duration) -> bool {
+        let store = lock(&self.inner.store);
+        !self.is_busy()
+            && store.as_ref().is_none_or(|store| Arc::strong_count(store) == 1)
+            && lock(&self.inner.used).elapsed() >= idle
     }
 
     /// How far a refresh is that takes in what is new.

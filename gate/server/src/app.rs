@@ -64,6 +64,7 @@ impl App {
             info!(ssh.host_key = key.fingerprint(), "host key");
             app.hall.guests.spawn(doors::ssh::serve(app.hall.clone(), listener, key));
         }
+        app.hall.guests.spawn(close_idle(app.hall.clone()));
         Ok(app)
     }
 
@@ -130,6 +131,23 @@ impl App {
             warn!("a push was still being forwarded (limits.forward)");
         }
         info!("closed");
+    }
+}
+
+/// How often idle mirrors are looked for.
+const ROUND: Duration = Duration::from_secs(30);
+
+/// Closes idle mirrors until the hall closes.
+async fn close_idle(hall: Hall) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(ROUND) => {}
+            () = hall.closing.cancelled() => return,
+        }
+        let closed = hall.gate.close_idle();
+        if closed > 0 {
+            info!(mirrors.closed = closed, "idle mirrors closed (limits.mirror_idle)");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use gate_config::{Config, RepoName, ResolvedRepo};
 
@@ -84,6 +85,15 @@ impl Repos {
         });
         open.insert(name.clone(), Arc::clone(&repo));
         Ok(repo)
+    }
+
+    /// Closes mirrors that nobody has asked for since `idle`, and answers how many. The next request opens them anew; as
+    /// long as anything still works with one it stays, since two would not know of each other's writes.
+    pub(super) fn close_idle(&self, idle: Duration) -> usize {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = open.len();
+        open.retain(|_, repo| Arc::strong_count(repo) > 1 || !repo.mirror.is_idle(idle));
+        before - open.len()
     }
 
     /// Lets a changed config reach the repositories that are open. One mirror stays one mirror: two would not know of

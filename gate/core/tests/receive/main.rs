@@ -1,6 +1,7 @@
 //! Pushes through the receiving half, from a client in memory to an origin that stock git serves.
 
 mod cancel;
+mod idle;
 mod kit;
 mod progress;
 mod refusals;
