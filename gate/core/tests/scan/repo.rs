@@ -51,8 +51,6 @@ pub(crate) struct Scene {
 /// What lives as long as the push does.
 pub(crate) struct Stage {
     pub(crate) pushed: Pushed,
-    /// What git's own rules say against it; a gate refuses it for that, whatever the scan finds.
-    pub(crate) broken: Option<String>,
     _store: Store,
     _dir: TempDir,
 }
@@ -92,6 +90,9 @@ impl Scene {
                 &mut |_| {},
             )
             .map_err(|error| format!("index: {error:?}"))?;
+        if let Some(error) = indexed.broken {
+            return Err(error.to_string());
+        }
         let tips: Vec<ObjectId> = self.updates.iter().map(|(_, new)| id(new)).collect();
         let connected = quarantine
             .connect(&tips, &[], Check::Push, &interrupt)
@@ -102,7 +103,6 @@ impl Scene {
             new: id(new),
         });
         Ok(Stage {
-            broken: indexed.broken.map(|error| error.to_string()),
             pushed: Pushed::new(Arc::new(connected), refs.collect(), Vec::new()),
             _store: store,
             _dir: dir,
