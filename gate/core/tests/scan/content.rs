@@ -315,7 +315,7 @@ async fn packages_and_documents_are_opened() {
         ("debian-binary", b"2.0".to_vec()),
         ("data.tar.gz", gzip(&tar("etc/conf", text.as_bytes()))),
     ] {
-        write!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, data.len())
+        writeln!(deb, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, data.len())
             .unwrap();
         deb.extend(&data);
         deb.resize(deb.len() + data.len() % 2, b'\n');
