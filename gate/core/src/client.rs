@@ -71,7 +71,7 @@ impl Client {
     pub async fn recv(&mut self) -> Result<Option<Bytes>, Error> {
         self.buffer.reserve(READ);
         let read = timeout(self.idle, self.input.read_buf(&mut self.buffer)).await;
-        match read.map_err(|_| self.idled())?.map_err(gone)? {
+        match read.map_err(|_| self.idled())?.map_err(unread)? {
             0 => Ok(None),
             n => {
                 self.received += n as u64;
@@ -217,6 +217,16 @@ impl std::fmt::Debug for Client {
 
 fn idled(after: Duration) -> Error {
     Error::client(format!("client idle for {after:?} (limits.client_idle)"))
+}
+
+/// Bytes that came and can't be read, such as a body that is not gzip, are told as that.
+fn unread(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            Error::client(format!("the request can't be read: {error}"))
+        }
+        _ => gone(error),
+    }
 }
 
 fn gone(error: io::Error) -> Error {

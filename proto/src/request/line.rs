@@ -8,6 +8,9 @@ use super::{Error, Request, shown};
 /// Longest request line accepted, in bytes with its length digits.
 pub const MAX_REQUEST_LINE: usize = 4096;
 
+/// How the parameter behind the path begins.
+const HOST: &[u8] = b"host=";
+
 /// Reads the request line at the start of `input`, with the number of bytes it takes; `None` while bytes are missing.
 ///
 /// # Errors
@@ -46,8 +49,12 @@ fn parse_line(line: &[u8]) -> Result<Request, Error> {
     match parts.next().unwrap_or_default() {
         b"" => {}
         host => {
-            let host = host.strip_prefix(b"host=").ok_or(Error::Parameter)?;
-            request.host = Some(host.into());
+            // git's daemon.c takes the name in any case
+            let (name, value) = host.split_at(host.len().min(HOST.len()));
+            if !name.eq_ignore_ascii_case(HOST) {
+                return Err(Error::Parameter);
+            }
+            request.host = Some(value.into());
             if parts.next().is_some_and(|between| !between.is_empty()) {
                 return Err(Error::Parameter);
             }
@@ -85,6 +92,16 @@ mod tests {
         assert_eq!(request.path, "/acme/app.git");
         assert_eq!(request.host.unwrap(), "gate:9418");
         assert_eq!(request.version, Version::V2);
+    }
+
+    #[test]
+    fn host_is_named_in_any_case_and_versions_nobody_knows_are_passed_over() {
+        let request = line(b"git-upload-pack /a\0Host=h\0\0version=3\0x=y\0version=1\0\0").unwrap();
+        assert_eq!((request.host.unwrap(), request.version), ("h".into(), Version::V1));
+        assert_eq!(
+            line(b"git-upload-pack /a\0host=h\0\0version=3\0").unwrap().version,
+            Version::V0
+        );
     }
 
     #[test]

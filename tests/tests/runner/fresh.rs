@@ -140,7 +140,7 @@ fn many_refs_and_an_octopus_come_whole() {
     }
     stream += "commit refs/heads/octopus\ncommitter D <d@example.org> 1690000000 +0000\ndata 4\njoin\nfrom refs/heads/arm0\n";
     stream += "merge refs/heads/arm1\nmerge refs/heads/arm2\nmerge refs/heads/arm3\n\n";
-    for n in 0..5000 {
+    for n in 0..20_000 {
         stream += &format!("reset refs/heads/many/{n:05}\nfrom refs/heads/arm{}\n\n", n % 4);
     }
     origin.fast_import(stream.as_bytes());
@@ -149,7 +149,7 @@ fn many_refs_and_an_octopus_come_whole() {
     assert_eq!(env.git(["ls-remote", &url]).out(), origin.listing());
     env.git(["clone", "-q", "--mirror", &url, "mirror"]).out();
     env.git_in("mirror", ["fsck", "--full", "--strict", "--no-dangling"]).out();
-    origin.commit("many/02500", "new", "one of five thousand\n");
+    origin.commit("many/12500", "new", "one of twenty thousand\n");
     assert_eq!(env.git(["ls-remote", &url]).out(), origin.listing());
 }
 

@@ -102,6 +102,35 @@ fn garbage_and_false_lengths_are_refused() {
 }
 
 #[test]
+fn what_leads_around_the_gate_is_not_passed_on() {
+    let env = TestEnv::new();
+    let scene = scene(&env);
+    let blob = scene.origin.tip("main:README");
+    let elsewhere = format!("{blob} {} https://elsewhere.example/a.pack", "1".repeat(40));
+    scene.origin.git(["config", "uploadpack.blobPackfileUri", &elsewhere]);
+    scene.origin.git(["config", "uploadpack.advertiseBundleURIs", "true"]);
+    scene.origin.git(["config", "promisor.advertise", "true"]);
+    let ask = pkt::request("git-upload-pack", "app", 2);
+    let theirs = pkt::exchange(&scene.hostile.addr.to_string(), &ask);
+    let text = String::from_utf8_lossy(&theirs).into_owned();
+    assert!(text.contains("packfile-uris"), "this git has nothing to pass on: {text}");
+    let want = pkt::line(format!("want {}", scene.origin.tip("main")));
+    let uris = pkt::line("packfile-uris https");
+    let fetch = |more: &[u8]| {
+        [&ask[..], &pkt::line("command=fetch"), b"0001", more, &want, &pkt::line("done"), b"0000"]
+            .concat()
+    };
+    for (more, served) in [(&b""[..], true), (&uris, false)] {
+        let ours = pkt::exchange(scene.gate.addr(Door::Git), &fetch(more));
+        let text = String::from_utf8_lossy(&ours).into_owned();
+        assert_eq!(text.contains("PACK"), served, "{text}");
+        for word in ["elsewhere", "packfile-uris\n", "bundle-uri", "promisor", "packfile-uris "] {
+            assert!(!text.replace("got 'packfile-uris", "").contains(word), "{word}: {text}");
+        }
+    }
+}
+
+#[test]
 fn a_pack_that_lacks_the_listed_tip_is_refused() {
     let env = TestEnv::new();
     let scene = scene(&env);

@@ -35,6 +35,17 @@ fn says_what_it_does_not_do() {
                 ask(gate, &format!("{request} HTTP/1.1\nHost: gate\nConnection: close\n\n"), b"");
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
         }
+        for (request, allowed) in [
+            ("DELETE /app.git/info/refs?service=git-upload-pack", "GET, HEAD"),
+            ("GET /app.git/git-receive-pack", "POST"),
+        ] {
+            let answer =
+                ask(gate, &format!("{request} HTTP/1.1\nHost: gate\nConnection: close\n\n"), b"");
+            assert!(
+                answer.to_lowercase().contains(&format!("allow: {}\r\n", allowed.to_lowercase())),
+                "{answer}"
+            );
+        }
         let answer = ask(
             gate,
             "POST /app.git/git-upload-pack HTTP/1.1\nHost: gate\nContent-Type: text/plain\nContent-Length: 4\nConnection: close\n\n",
@@ -115,12 +126,55 @@ fn takes_bodies_that_are_chunked_announced_or_compressed() {
             (
                 "gzip",
                 format!("Content-Length: {}\nContent-Encoding: gzip\n\n", gzipped.len()),
-                gzipped,
+                gzipped.clone(),
+            ),
+            (
+                "x-gzip, in capitals",
+                format!("Content-Length: {}\nContent-Encoding: X-GZIP\n\n", gzipped.len()),
+                gzipped.clone(),
             ),
         ] {
             let answer = ask(gate, &format!("{fixed}{more}"), &body);
             assert!(answer.contains(&expected), "{what}: {answer}");
         }
+        for (what, more, body, said) in [
+            (
+                "not gzip",
+                "Content-Encoding: gzip",
+                &b"plain text"[..],
+                "ERR the request can't be read",
+            ),
+            (
+                "cut",
+                "Content-Encoding: gzip",
+                &gzipped[..gzipped.len() - 9],
+                "the gzipped body is cut",
+            ),
+            ("deflate", "Content-Encoding: deflate", &gzipped, "HTTP/1.1 415"),
+            ("length and chunks", "Transfer-Encoding: chunked", b"0\r\n\r\n", "HTTP/1.1 400"),
+        ] {
+            let head = format!("{fixed}{more}\nContent-Length: {}\n\n", body.len());
+            let answer = ask(gate, &head, body);
+            assert!(answer.contains(said), "{what}: {answer}");
+        }
+        let chunk =
+            [format!("{:x}\r\n", gzipped.len()).as_bytes(), &gzipped, b"\r\n0\r\n\r\n"].concat();
+        let answer = ask(gate, &format!("{fixed}Transfer-Encoding: gzip, chunked\n\n"), &chunk);
+        assert!(answer.starts_with("HTTP/1.1 501"), "{answer}");
+    });
+}
+
+#[test]
+fn serves_http_1_0_and_head() {
+    with_gate(|_, origin, gate| {
+        let target = "/app.git/info/refs?a=b&service=git-upload-pack&c";
+        let whole = ask(gate, &format!("GET {target} HTTP/1.0\n\n"), b"");
+        assert!(whole.contains(&origin.tip("main")) && whole.ends_with("0000"), "{whole}");
+        assert!(!whole.to_lowercase().contains("chunked"), "{whole}");
+        let head =
+            ask(gate, &format!("HEAD {target} HTTP/1.1\nHost: gate\nConnection: close\n\n"), b"");
+        assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+        assert!(head.contains("x-git-upload-pack-advertisement"), "{head}");
     });
 }
 
@@ -186,5 +240,10 @@ fn speaks_http2_without_tls() {
         ]));
         let said = said.out();
         assert!(said.contains(&origin.tip("main")) && said.ends_with('2'), "{said}");
+        // who offers to upgrade is answered in what it spoke
+        let mut curl = env.command("curl");
+        let said = crate::env::run(curl.args(["-s", "--http2", "-w", "%{http_version}", &url]));
+        let said = said.out();
+        assert!(said.contains(&origin.tip("main")) && said.ends_with("1.1"), "{said}");
     });
 }

@@ -26,6 +26,10 @@ fn a_stopped_origin_fails_the_request_and_a_started_one_is_found_again() {
                 shows_nothing_of_the_host(&env, &said);
             }
         }
+        let log = gate.log();
+        let chain = log.lines().find(|line| line.contains("error.blame=\"origin\""));
+        let chain = chain.unwrap_or_else(|| panic!("{kind:?}: no failure in the log:\n{log}"));
+        assert!(chain.contains("os error"), "{kind:?}: the log has the cause: {chain}");
         server.restart(&env);
         origin.commit("main", "README", "while it was away\n");
         assert_eq!(env.git(["ls-remote", &url]).out(), origin.listing(), "{kind:?}");

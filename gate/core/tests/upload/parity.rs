@@ -54,7 +54,7 @@ fn split(answer: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (before, pack)
 }
 
-async fn check(repo: &Repo, version: Version, mode: Mode, request: &[u8], what: &str) {
+pub(crate) async fn check(repo: &Repo, version: Version, mode: Mode, request: &[u8], what: &str) {
     let theirs = repo.theirs(version, mode, request);
     let (ours, served) = repo.ours(version, mode, request).await;
     served.unwrap_or_else(|error| panic!("{what}: {error:?}"));

@@ -85,17 +85,22 @@ fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response
     let method = request.method().clone();
     let uri = request.uri().clone();
     let refused = match (parse_target(uri.path(), uri.query()), &method) {
-        (Target::Advertisement { service, path }, &Method::GET) => match repo(hall, path) {
-            Ok(repo) => return advertise(hall, peer, service, repo, request),
-            Err(line) => not_found(&line),
-        },
+        _ if let Some(refused) = ambiguous(request.headers()) => refused,
+        (Target::Advertisement { service, path }, &Method::GET | &Method::HEAD) => {
+            match repo(hall, path) {
+                Ok(_) if method == Method::HEAD => {
+                    return answer::git(&advertisement(service), answer::nothing());
+                }
+                Ok(repo) => return advertise(hall, peer, service, repo, request),
+                Err(line) => not_found(&line),
+            }
+        }
         (Target::Rpc { service, path }, &Method::POST) => match repo(hall, path) {
             Ok(repo) => return rpc(hall, peer, service, repo, request),
             Err(line) => not_found(&line),
         },
-        (Target::Advertisement { .. } | Target::Rpc { .. }, _) => {
-            plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
-        }
+        (Target::Advertisement { .. }, _) => answer::only("GET, HEAD"),
+        (Target::Rpc { .. }, _) => answer::only("POST"),
         (Target::Dumb, _) => plain(
             StatusCode::FORBIDDEN,
             "the dumb HTTP protocol is not served here: use a git client that speaks the smart one",
@@ -115,6 +120,17 @@ fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response
         "refused"
     );
     refused
+}
+
+/// A request whose end two readers could see in two places, or whose body is in a coding that is not read here.
+fn ambiguous(headers: &HeaderMap) -> Option<Response<Answer>> {
+    let coding = headers.get(header::TRANSFER_ENCODING)?;
+    if headers.contains_key(header::CONTENT_LENGTH) {
+        let line = "a request has a length or a transfer encoding, not both";
+        return Some(plain(StatusCode::BAD_REQUEST, line));
+    }
+    (!coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        .then(|| plain(StatusCode::NOT_IMPLEMENTED, "the transfer encoding may be chunked"))
 }
 
 fn not_found(line: &str) -> Response<Answer> {
@@ -143,8 +159,11 @@ fn advertise(
         pktline::encode(&mut head, format!("# service={service}\n").as_bytes());
         pktline::flush(&mut head);
     }
-    let content = format!("application/x-{service}-advertisement");
-    start(hall, session, Box::new(tokio::io::empty()), head, &content)
+    start(hall, session, Box::new(tokio::io::empty()), head, &advertisement(service))
+}
+
+fn advertisement(service: Service) -> String {
+    format!("application/x-{service}-advertisement")
 }
 
 fn rpc(
@@ -162,8 +181,9 @@ fn rpc(
     }
     let session = session(peer, service, repo, headers, Mode::Request);
     let ratio = hall.gate.config().limits.inflate_ratio;
-    let input: Input = match headers.get(header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes)
-    {
+    let coding = headers.get(header::CONTENT_ENCODING);
+    let coding = coding.map(|coding| coding.as_bytes().to_ascii_lowercase());
+    let input: Input = match coding.as_deref() {
         None | Some(b"identity") => Box::new(body::reader(request.into_body())),
         Some(b"gzip" | b"x-gzip") => {
             Box::new(inflate::Gunzip::new(body::reader(request.into_body()), ratio))

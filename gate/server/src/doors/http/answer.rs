@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, PRAGMA};
 use http::{HeaderValue, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -31,6 +31,18 @@ pub(super) fn plain(status: StatusCode, line: &str) -> Response<Answer> {
     response.headers_mut().insert(CONTENT_TYPE, text);
     forbid_caching(&mut response);
     response
+}
+
+/// Refuses a method where others are allowed.
+pub(super) fn only(allowed: &'static str) -> Response<Answer> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// A body without a byte.
+pub(super) fn nothing() -> Answer {
+    BodyExt::boxed_unsync(http_body_util::Empty::new().map_err(|never| match never {}))
 }
 
 /// The answer of a session, of one of git's content types.
