@@ -111,14 +111,22 @@ fn what_leads_around_the_gate_is_not_passed_on() {
     scene.origin.git(["config", "uploadpack.advertiseBundleURIs", "true"]);
     scene.origin.git(["config", "promisor.advertise", "true"]);
     let ask = pkt::request("git-upload-pack", "app", 2);
-    let theirs = pkt::exchange(&scene.hostile.addr.to_string(), &ask);
+    let theirs = pkt::exchange(&scene.hostile.addr.to_string(), &[&ask[..], b"0000"].concat());
     let text = String::from_utf8_lossy(&theirs).into_owned();
     assert!(text.contains("packfile-uris"), "this git has nothing to pass on: {text}");
     let want = pkt::line(format!("want {}", scene.origin.tip("main")));
     let uris = pkt::line("packfile-uris https");
     let fetch = |more: &[u8]| {
-        [&ask[..], &pkt::line("command=fetch"), b"0001", more, &want, &pkt::line("done"), b"0000"]
-            .concat()
+        [
+            &ask[..],
+            &pkt::line("command=fetch"),
+            b"0001",
+            more,
+            &want,
+            &pkt::line("done"),
+            b"00000000",
+        ]
+        .concat()
     };
     for (more, served) in [(&b""[..], true), (&uris, false)] {
         let ours = pkt::exchange(scene.gate.addr(Door::Git), &fetch(more));

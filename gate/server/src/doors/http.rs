@@ -85,7 +85,7 @@ fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response
     let method = request.method().clone();
     let uri = request.uri().clone();
     let refused = match (parse_target(uri.path(), uri.query()), &method) {
-        _ if let Some(refused) = ambiguous(request.headers()) => refused,
+        _ if let Some(refused) = unreadable(request.headers()) => refused,
         (Target::Advertisement { service, path }, &Method::GET | &Method::HEAD) => {
             match repo(hall, path) {
                 Ok(_) if method == Method::HEAD => {
@@ -122,13 +122,9 @@ fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response
     refused
 }
 
-/// A request whose end two readers could see in two places, or whose body is in a coding that is not read here.
-fn ambiguous(headers: &HeaderMap) -> Option<Response<Answer>> {
+/// Refuses a body in a transfer coding that is not read here.
+fn unreadable(headers: &HeaderMap) -> Option<Response<Answer>> {
     let coding = headers.get(header::TRANSFER_ENCODING)?;
-    if headers.contains_key(header::CONTENT_LENGTH) {
-        let line = "a request has a length or a transfer encoding, not both";
-        return Some(plain(StatusCode::BAD_REQUEST, line));
-    }
     (!coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
         .then(|| plain(StatusCode::NOT_IMPLEMENTED, "the transfer encoding may be chunked"))
 }

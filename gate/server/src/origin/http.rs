@@ -38,11 +38,11 @@ const USER_AGENT: &str = concat!("git/2.47 git-gate/", env!("CARGO_PKG_VERSION")
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 type Http = Client<Bounded<HttpsConnector<HttpConnector>>, Body>;
 
-/// The kept connections: one pool for the system's roots, one for each CA file.
+/// The kept connections: one pool for the system's roots, one for each CA file as it was read last.
 #[derive(Debug)]
 pub(super) struct Clients {
     connect: Duration,
-    by_roots: Mutex<HashMap<Option<PathBuf>, Http>>,
+    by_roots: Mutex<HashMap<Option<PathBuf>, (Vec<u8>, Http)>>,
 }
 
 impl Clients {
@@ -72,12 +72,14 @@ impl Clients {
     }
 
     fn client(&self, tls: bool, ca_file: Option<&Path>) -> Result<Http, Error> {
-        let roots = if tls { ca_file } else { None };
+        let file = if tls { ca_file } else { None };
+        let pem = file.map(tls::read).transpose()?.unwrap_or_default();
         let mut by_roots = self.by_roots.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = roots.map(Path::to_owned);
-        if let Some(client) = by_roots.get(&key) {
+        let key = file.map(Path::to_owned);
+        if let Some((_, client)) = by_roots.get(&key).filter(|(known, _)| *known == pem) {
             return Ok(client.clone());
         }
+        let roots = file.map(|_| pem.as_slice());
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -87,7 +89,7 @@ impl Clients {
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
             .build(Bounded::new(connector, self.connect));
-        by_roots.insert(key, client.clone());
+        by_roots.insert(key, (pem, client.clone()));
         Ok(client)
     }
 }

@@ -70,12 +70,27 @@ async fn a_certificate_that_nobody_trusted_signed_is_refused() {
 }
 
 #[tokio::test]
+async fn a_ca_file_that_is_exchanged_counts_at_once() {
+    let scene = Scene::sample();
+    let lighttpd = secure(&scene, "");
+    let file = |name: &str| scene.dir.path().join(name);
+    certify(scene.dir.path(), "other", "unused", "DNS:localhost");
+    std::fs::copy(file("other.pem"), file("used.pem")).unwrap();
+    let rule = trusting(&scene, "used.pem", &format!("https://{}/git/origin.git", lighttpd.addr));
+    let limits = Limits::default();
+    let mirror = scene.mirror_by(rule, Arc::new(Origins::new(limits.clone())), limits);
+    assert_eq!(mirror.refresh().await.unwrap_err().kind(), ErrorKind::Certificate);
+    std::fs::copy(file("ca.pem"), file("used.pem")).unwrap();
+    follows(&scene, &mirror).await;
+}
+
+#[tokio::test]
 async fn a_ca_file_that_holds_none_is_named_without_its_path() {
     let scene = Scene::sample();
     std::fs::write(scene.dir.path().join("empty.pem"), "").unwrap();
     for (file, words) in [
         ("empty.pem", "the CA file holds no certificate"),
-        ("absent.pem", "the CA file can't be read"),
+        ("absent.pem", "the CA file can't be read: no such file or directory"),
     ] {
         let error = refused(&scene, trusting(&scene, file, "https://127.0.0.1:1/x")).await;
         assert_eq!(

@@ -7,10 +7,15 @@ use gate_core::dial::{Error, ErrorKind};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 
-/// The TLS configuration for servers certified by `roots`, or by the system's roots.
-pub(super) fn config(roots: Option<&Path>) -> Result<ClientConfig, Error> {
+use super::super::git::plain;
+
+/// Longest CA file: larger than any system's bundle.
+const MAX_FILE: u64 = 4 << 20;
+
+/// The TLS configuration for servers certified by the `roots` of a CA file, or by the system's roots.
+pub(super) fn config(roots: Option<&[u8]>) -> Result<ClientConfig, Error> {
     let store = match roots {
-        Some(file) => from_file(file)?,
+        Some(pem) => parse(pem)?,
         None => system(),
     };
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -28,12 +33,24 @@ fn system() -> RootCertStore {
     store
 }
 
-fn from_file(file: &Path) -> Result<RootCertStore, Error> {
+/// A CA file as it is now: one that is exchanged counts from the next connection on.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let read = || {
+        if std::fs::metadata(file)?.len() > MAX_FILE {
+            return Err(std::io::Error::other("larger than 4 MiB"));
+        }
+        std::fs::read(file)
+    };
+    read().map_err(|error: std::io::Error| {
+        let words = format!("the CA file can't be read: {}", plain(&error));
+        Error::new(ErrorKind::Credential, words).with_source(error)
+    })
+}
+
+fn parse(pem: &[u8]) -> Result<RootCertStore, Error> {
     let unusable = |words: &str| Error::new(ErrorKind::Credential, words);
-    let pem = std::fs::read(file)
-        .map_err(|error| unusable("the CA file can't be read").with_source(error))?;
     let mut store = RootCertStore::empty();
-    for certificate in rustls_pemfile::certs(&mut pem.as_slice()) {
+    for certificate in rustls_pemfile::certs(&mut &pem[..]) {
         let broken = "the CA file holds a broken certificate";
         let certificate = certificate.map_err(|error| unusable(broken).with_source(error))?;
         store.add(certificate).map_err(|error| unusable(broken).with_source(error))?;
