@@ -170,7 +170,7 @@ impl Client {
             self.send(&out).await?;
             return self.flush().await;
         }
-        let Some(aside) = &mut self.aside else { return Ok(()) };
+        let Some(aside) = &mut self.aside else { return self.flush().await };
         let text = format!("git-gate: {line}\n");
         let told = async {
             aside.write_all(text.as_bytes()).await?;
@@ -179,16 +179,16 @@ impl Client {
         timeout(self.idle, told).await.map_err(|_| idled(self.idle))?.map_err(gone)
     }
 
-    /// Shows that the connection lives, where the protocol has a packet for it.
+    /// Shows that the connection lives, where the protocol has a packet for it; elsewhere only looks whether the client is
+    /// still there, as far as its door can tell.
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn keep_alive(&mut self) -> Result<(), Error> {
         if let Voice::Band(_) = self.voice {
             self.send(KEEPALIVE).await?;
-            self.flush().await?;
         }
-        Ok(())
+        self.flush().await
     }
 
     /// Bytes that came from the client so far.

@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::env::TestEnv;
 use crate::gate::{Door, Gate};
 use crate::hostile::{Hostile, Trick, noise};
@@ -41,6 +43,12 @@ fn start(env: &TestEnv, url: &str, said: &str) -> Child {
     client.spawn().expect("start a client")
 }
 
+/// Ends the client and its children: `timeout`, which runs it, passes this on to them all.
+fn give_up(client: &mut Child) {
+    kill_process(Pid::from_child(client), Signal::TERM).expect("end the client");
+    client.wait().expect("wait for the client");
+}
+
 /// Waits until a file says a word.
 fn wait_for(env: &TestEnv, file: &str, word: &str) {
     let mut tail = Command::new("timeout");
@@ -61,14 +69,30 @@ fn a_first_mirror_is_logged_told_over_ssh_and_outlives_who_gave_up() {
         hostile.now(Trick::None);
         let served = hostile.served();
         gate.wait_for_log("KiB received");
-        gives_up.kill().expect("end the client");
-        gives_up.wait().expect("wait for the client");
+        give_up(&mut gives_up);
         let patient = start(env, &gate.url(Door::Ssh, "app"), "patient");
         wait_for(env, "patient", "git-gate: mirroring the origin: .* KiB received");
         drop(release);
         let listed = patient.wait_with_output().expect("wait for the client");
         assert_eq!(String::from_utf8_lossy(&listed.stdout).trim_end(), origin.listing());
         assert!(hostile.served() > served, "the first conversation came to its own end");
+        let log = gate.log();
+        assert_eq!(log.matches("fetched=true").count(), 1, "one pack was enough:\n{log}");
+    });
+}
+
+#[test]
+fn an_http_client_that_gives_up_leaves_its_place_to_others() {
+    with_gate(|env, origin, hostile, gate| {
+        origin.commit_files("main", &[("blob", &noise(400_000))]);
+        let (stopped, release) = paused(hostile);
+        let mut gives_up = start(env, &gate.url(Door::Http, "app"), "gives-up");
+        stopped.recv().expect("the origin stops");
+        hostile.now(Trick::None);
+        give_up(&mut gives_up);
+        gate.wait_for_log("the client went away");
+        drop(release);
+        assert_eq!(env.git(["ls-remote", &gate.url(Door::Http, "app")]).out(), origin.listing());
         let log = gate.log();
         assert_eq!(log.matches("fetched=true").count(), 1, "one pack was enough:\n{log}");
     });

@@ -129,8 +129,10 @@ impl AsyncWrite for Output {
         true
     }
 
+    /// Nothing waits here; but a client that hung up is noticed without sending it anything.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        let hung_up = self.sender.get_ref().is_some_and(mpsc::Sender::is_closed);
+        Poll::Ready(if hung_up { Err(gone()) } else { Ok(()) })
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
