@@ -1,10 +1,12 @@
 //! Answers hold what the origin confirmed after the request arrived: moved, renamed, pruned, emptied, renewed.
 
+use std::io::Write;
 use std::sync::Barrier;
 
 use crate::env::TestEnv;
 use crate::gate::{Door, Gate};
 use crate::origin::Origin;
+use crate::pkt;
 use crate::servers::{Kind, Server};
 
 /// Changes the origin in every way and looks, each time, at what the gate shows next.
@@ -76,6 +78,45 @@ fn follows_an_origin_behind_http() {
 #[test]
 fn follows_an_origin_behind_https() {
     follows(Kind::Https);
+}
+
+#[test]
+fn trusts_an_https_origin_by_the_systems_roots() {
+    let env = TestEnv::new();
+    let server = Server::start(&env, Kind::Https);
+    let origin = Origin::sample(&env, "app");
+    let config = crate::gate::config(&env, "data", &server, "");
+    let config: String = config
+        .lines()
+        .filter(|line| !line.starts_with("ca_file"))
+        .fold(String::new(), |config, line| config + line + "\n");
+    let roots = format!("SSL_CERT_FILE={}", server.files().join("ca.pem").display());
+    let gate = Gate::start_under(&env, "data", &config, &["env", &roots]);
+    assert_eq!(env.git(["ls-remote", &gate.url(Door::Git, "app")]).out(), origin.listing());
+}
+
+#[test]
+fn a_second_listing_in_one_session_is_a_new_question() {
+    let env = TestEnv::new();
+    let server = Server::start(&env, Kind::Git);
+    let gate = Gate::before(&env, &server);
+    let origin = Origin::sample(&env, "app");
+    let mut stream = pkt::connect(gate.addr(Door::Git));
+    stream.write_all(&pkt::request("git-upload-pack", "app", 2)).expect("ask");
+    pkt::read_section(&mut stream).expect("the capabilities");
+    let list = [
+        &pkt::line("command=ls-refs")[..],
+        b"0001",
+        &pkt::line("ref-prefix refs/heads/main"),
+        b"0000",
+    ];
+    for text in ["once", "twice", "again"] {
+        stream.write_all(&list.concat()).expect("ask");
+        let tip = origin.tip("main");
+        let listed = pkt::read_section(&mut stream).expect("the refs");
+        assert_eq!(listed, [format!("{tip} refs/heads/main\n").into_bytes()], "{text}");
+        origin.commit("main", "README", text);
+    }
 }
 
 #[test]

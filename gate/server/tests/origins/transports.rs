@@ -48,6 +48,15 @@ async fn sshd_is_followed_over_one_connection() {
 }
 
 #[tokio::test]
+async fn an_sshd_that_allows_one_session_a_connection_is_followed() {
+    let scene = Scene::sample();
+    let sshd = Sshd::start(&scene, "ed25519", "AcceptEnv GIT_PROTOCOL\nMaxSessions 1");
+    let limits = Limits::default();
+    let mirror = scene.mirror_by(sshd.rule(), Arc::new(Origins::new(limits.clone())), limits);
+    follows(&scene, &mirror).await;
+}
+
+#[tokio::test]
 async fn an_sshd_that_takes_no_environment_is_followed_in_v0() {
     let scene = Scene::sample();
     let sshd = Sshd::start(&scene, "ed25519", "");
