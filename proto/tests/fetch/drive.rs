@@ -1,6 +1,7 @@
 //! What a fuzzer does with each parser of an origin's answers; the corpus is replayed by `main.rs`, too.
 //!
 //! Whatever comes, the machines do not panic, and cutting it into bytes changes nothing of what they tell.
+#![allow(dead_code, unreachable_pub, reason = "each fuzz target uses one of these")]
 
 use proto::fetch_pack::{AdvertisementReader, FetchReader, RefsReader};
 use proto::{ObjectFormat, Service};

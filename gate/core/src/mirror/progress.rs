@@ -91,7 +91,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             bytes if bytes < 1 << 20 => write!(f, "{} KiB", bytes.div_ceil(1 << 10)),
-            bytes => write!(f, "{}.{} MiB", bytes >> 20, (bytes % (1 << 20)) * 10 >> 20),
+            bytes => write!(f, "{}.{} MiB", bytes >> 20, ((bytes % (1 << 20)) * 10) >> 20),
         }
     }
 }

@@ -42,8 +42,11 @@ type Http = Client<Bounded<HttpsConnector<HttpConnector>>, Body>;
 #[derive(Debug)]
 pub(super) struct Clients {
     connect: Duration,
-    by_roots: Mutex<HashMap<Option<PathBuf>, (Vec<u8>, Http)>>,
+    by_roots: Mutex<HashMap<Option<PathBuf>, Trusting>>,
 }
+
+/// A CA file's bytes, and the client that trusts them.
+type Trusting = (Vec<u8>, Http);
 
 impl Clients {
     /// `connect` is the limit for a connection, TLS included.
