@@ -9,7 +9,7 @@ mod sidecars;
 pub mod subnet;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
@@ -90,6 +90,8 @@ pub struct ContainerPlan {
     pub runtime: Option<String>,
     pub dns: Vec<IpAddr>,
     pub extra_hosts: BTreeMap<String, IpAddr>,
+    /// The sidecars it speaks to, so that it need not ask the engine's resolver, which not every runtime has.
+    pub sidecars: BTreeMap<String, Ipv4Addr>,
     pub place: Place,
     pub files: Vec<FilePlan>,
 }
@@ -98,8 +100,8 @@ pub struct ContainerPlan {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Place {
-    /// In the closed network, by that alias, and when `egress` in the other one too.
-    Networks { alias: String, egress: bool },
+    /// In the closed network, by that alias and address, and when `egress` in the other one too.
+    Networks { alias: String, address: Ipv4Addr, egress: bool },
     /// In the network namespace of that container.
     InsideOf(String),
 }
@@ -201,6 +203,7 @@ pub fn plan(manifest: &Manifest, facts: &Facts) -> Result<Plan, Error> {
     let self_test = self_test::spec(manifest, facts, closed);
     containers.push(agent::agent(manifest, reference(Role::Agent), guest));
     containers.push(agent::probe(manifest, reference(Role::Probe), &self_test));
+    settle(&mut containers, closed);
     if let Some(cpus) = facts.cpus {
         for container in &mut containers {
             container.limits.cpus = container.limits.cpus.min(cpus);
@@ -221,6 +224,29 @@ pub fn plan(manifest: &Manifest, facts: &Facts) -> Result<Plan, Error> {
 impl Plan {
     pub fn container(&self, role: Role) -> Option<&ContainerPlan> {
         self.containers.iter().find(|container| container.role == role)
+    }
+}
+
+/// Gives each container its address in the closed network, and tells those that ask where the sidecars are.
+fn settle(containers: &mut [ContainerPlan], closed: Subnet) {
+    let mut found = BTreeMap::new();
+    let mut number = 1;
+    for container in containers.iter_mut() {
+        if let Place::Networks { alias, address, .. } = &mut container.place {
+            number += 1;
+            *address = closed.host(number);
+            found.insert(alias.clone(), *address);
+        }
+    }
+    for container in containers {
+        container.sidecars = match container.role {
+            Role::Agent => found.clone(),
+            Role::CredProxy => {
+                found.clone().into_iter().filter(|(name, _)| name == "pipelock").collect()
+            }
+            Role::Pipelock | Role::GitGate | Role::Probe => BTreeMap::new(),
+        };
+        container.sidecars.remove("agent");
     }
 }
 
@@ -282,6 +308,11 @@ fn notes(manifest: &Manifest) -> Vec<String> {
         notes.push(format!(
             "pipelock also allows {}, for the route {}",
             route.upstream_host, route.path.value
+        ));
+    }
+    if let Some(runtime) = &manifest.runtime {
+        notes.push(format!(
+            "where {runtime} has a network of its own inside, the self-test runs in the agent's container"
         ));
     }
     if !manifest.agent.read_only {

@@ -1,16 +1,21 @@
 //! Runs the self-test in the agent's network namespace, and believes nothing but its success.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bollard::container::LogOutput;
+use bollard::errors::Error as Refusal;
+use bollard::exec::StartExecResults;
+use bollard::models::ExecConfig;
 use bollard::query_parameters::{
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::StreamExt as _;
 use futures_util::future::select_all;
+use futures_util::{Stream, StreamExt as _};
 
 use super::engine::{Engine, EngineError, Step, ask};
+use crate::guest::hold;
 use crate::guest::spec::Line;
 use crate::names::Role;
 use crate::plan::Plan;
@@ -38,9 +43,17 @@ const TAIL: &str = "15";
 pub(super) async fn prove(engine: &Engine, plan: &Plan) -> Result<(), NotClosed> {
     let probe = plan.container(Role::Probe).expect("every plan has a probe");
     let bottle = plan.bottle.as_str();
-    engine.start(&probe.name, bottle).await?;
+    let step = Step::new("read the self-test of", &probe.name, bottle);
+    let asked = async {
+        if let Some(agent) = own_network(plan)
+            && let Some(answer) = from_within(engine, agent, plan, &step).await?
+        {
+            return answer;
+        }
+        read_answer(from_beside(engine, &probe.name, bottle).await?, &step).await
+    };
     let verdict = tokio::select! {
-        verdict = tokio::time::timeout(DEADLINE, read_answer(engine, &probe.name, bottle)) => {
+        verdict = tokio::time::timeout(DEADLINE, asked) => {
             verdict.unwrap_or_else(|_| Err(silent("it did not end")))
         }
         ended = first_to_end(engine, plan) => Err(ended),
@@ -69,18 +82,61 @@ pub(super) async fn prove(engine: &Engine, plan: &Plan) -> Result<(), NotClosed>
     Err(NotClosed::Broken { bottle: bottle.to_owned(), broken, logs })
 }
 
-/// Reads the probe's lines to their end. Without the last line nothing is proved.
-async fn read_answer(
-    engine: &Engine,
-    probe: &str,
-    bottle: &str,
-) -> Result<Vec<(String, String)>, NotClosed> {
+type Pieces = Pin<Box<dyn Stream<Item = Result<LogOutput, Refusal>> + Send>>;
+
+/// The agent, when its runtime keeps a network stack inside of which the namespace shows nothing
+/// (gVisor, Kata): then only what runs in its own container sees what it sees.
+fn own_network(plan: &Plan) -> Option<&str> {
+    let agent = plan.container(Role::Agent)?;
+    agent.runtime.as_ref().map(|_| agent.name.as_str())
+}
+
+/// The probe's own container, in the agent's network namespace.
+async fn from_beside(engine: &Engine, probe: &str, bottle: &str) -> Result<Pieces, NotClosed> {
+    engine.start(probe, bottle).await?;
     let options = LogsOptionsBuilder::default().follow(true).stdout(true).stderr(true).build();
-    let mut stream = engine.docker.logs(probe, Some(options));
+    Ok(engine.docker.logs(probe, Some(options)).boxed())
+}
+
+type Answer = Result<Vec<(String, String)>, NotClosed>;
+
+/// Our program in the agent's container, as root with every capability; the agent is still held back.
+///
+/// `None` when the runtime does not give it these (runc: the agent's own bounds hold for all): it works
+/// in the host's own namespaces then, and is asked from beside.
+async fn from_within(
+    engine: &Engine,
+    agent: &str,
+    plan: &Plan,
+    reading: &Step,
+) -> Result<Option<Answer>, NotClosed> {
+    /// What the engine gives as the exit code of a program that did not start.
+    const NOT_STARTED: i64 = 126;
+    let spec = serde_json::to_string(&plan.self_test).expect("a spec has a JSON form");
+    let config = ExecConfig {
+        cmd: Some(vec![hold::PROGRAM.to_owned(), "prove".to_owned(), spec]),
+        user: Some("0:0".to_owned()),
+        privileged: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        ..Default::default()
+    };
+    let step = Step::new("run the self-test in", agent, plan.bottle.as_str());
+    let id = ask(&step, engine.docker.create_exec(agent, config)).await?.id;
+    let answer = match engine.docker.start_exec(&id, None).await {
+        Ok(StartExecResults::Attached { output, .. }) => read_answer(output, reading).await,
+        Ok(StartExecResults::Detached) => Err(silent("it was not attached to")),
+        Err(refusal) => Err(super::engine::dress(&step, &refusal).into()),
+    };
+    let end = ask(&step, engine.docker.inspect_exec(&id)).await?;
+    Ok((end.exit_code != Some(NOT_STARTED)).then_some(answer))
+}
+
+/// Reads the self-test's lines to their end. Without the last line nothing is proved.
+async fn read_answer(mut stream: Pieces, step: &Step) -> Answer {
     let (mut out, mut said) = (Vec::new(), String::new());
-    let step = Step::new("read the self-test of", probe, bottle);
     while let Some(piece) = stream.next().await {
-        match ask(&step, std::future::ready(piece)).await? {
+        match ask(step, std::future::ready(piece)).await? {
             LogOutput::StdOut { message } | LogOutput::Console { message } => {
                 out.extend_from_slice(&message);
             }
@@ -133,7 +189,7 @@ impl Engine {
         match stream.next().await {
             Some(Ok(end)) => Ok(end.status_code),
             // bollard makes an error of an exit code that is not 0.
-            Some(Err(bollard::errors::Error::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(Refusal::DockerContainerWaitError { code, .. })) => Ok(code),
             Some(Err(refusal)) => Err(super::engine::dress(&step, &refusal)),
             None => {
                 let state = ask(&step, self.docker.inspect_container(container, None)).await?.state;

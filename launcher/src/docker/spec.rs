@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
-    MountType, NetworkingConfig,
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig,
+    HostConfigLogConfig, Mount, MountType, NetworkingConfig,
 };
 
 use crate::names::{LABEL_BOTTLE, LABEL_LAUNCH, LABEL_ROLE, LABEL_VERSION, Role};
@@ -45,10 +45,17 @@ pub(super) fn body(
         Place::InsideOf(other) => format!("container:{other}"),
     };
     let endpoints = match &container.place {
-        Place::Networks { alias, .. } => Some(NetworkingConfig {
+        Place::Networks { alias, address, .. } => Some(NetworkingConfig {
             endpoints_config: Some(HashMap::from([(
                 launching.closed_network.clone(),
-                EndpointSettings { aliases: Some(vec![alias.clone()]), ..Default::default() },
+                EndpointSettings {
+                    aliases: Some(vec![alias.clone()]),
+                    ipam_config: Some(EndpointIpamConfig {
+                        ipv4_address: Some(address.to_string()),
+                        ..Default::default()
+                    }),
+                    ..Default::default()
+                },
             )])),
         }),
         Place::InsideOf(_) => None,
@@ -107,7 +114,9 @@ fn host_config(container: &ContainerPlan, network: String) -> HostConfig {
         dns: some(container.dns.iter().map(ToString::to_string).collect()),
         dns_options: Some(vec!["timeout:1".to_owned(), "attempts:1".to_owned()]),
         extra_hosts: some(
-            container.extra_hosts.iter().map(|(host, ip)| format!("{host}:{ip}")).collect(),
+            (container.extra_hosts.iter().map(|(host, ip)| format!("{host}:{ip}")))
+                .chain(container.sidecars.iter().map(|(name, ip)| format!("{name}:{ip}")))
+                .collect(),
         ),
         ..Default::default()
     }

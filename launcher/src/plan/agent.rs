@@ -50,7 +50,12 @@ pub(super) fn agent(manifest: &Manifest, image: String, guest: PathBuf) -> Conta
         // host's behalf (CVE-2024-29018); here it finds nobody to ask, and at once.
         dns: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
         extra_hosts: BTreeMap::new(),
-        place: Place::Networks { alias: "agent".to_owned(), egress: false },
+        sidecars: BTreeMap::new(),
+        place: Place::Networks {
+            alias: "agent".to_owned(),
+            address: Ipv4Addr::UNSPECIFIED,
+            egress: false,
+        },
         files: files(manifest, guest),
     }
 }
@@ -84,9 +89,11 @@ pub(super) fn probe(manifest: &Manifest, image: String, spec: &Spec) -> Containe
         capabilities: ["NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW"].map(str::to_owned).into(),
         sysctls: BTreeMap::new(),
         limits: Limits::default_of(Role::Probe),
-        runtime: manifest.runtime.clone(),
+        // From beside, only the engine's own sees the namespace as it is.
+        runtime: None,
         dns: Vec::new(),
         extra_hosts: BTreeMap::new(),
+        sidecars: BTreeMap::new(),
         place: Place::InsideOf(manifest.name.container(Role::Agent)),
         files: vec![folder(&agent.workdir, 0o755), folder(&agent.home, 0o755)],
     }

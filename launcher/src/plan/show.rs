@@ -61,8 +61,10 @@ fn show_container(container: &ContainerPlan, f: &mut Formatter<'_>) -> fmt::Resu
     writeln!(f, "    runs      {}", command.join(" "))?;
     writeln!(f, "    as        {}", container.user)?;
     let place = match &container.place {
-        Place::Networks { alias, egress: true } => format!("closed network as {alias}, and egress"),
-        Place::Networks { alias, egress: false } => format!("closed network as {alias}"),
+        Place::Networks { alias, address, egress } => format!(
+            "closed network as {alias}, {address}{}",
+            if *egress { "; and egress" } else { "" }
+        ),
         Place::InsideOf(other) => format!("the network namespace of {other}"),
     };
     writeln!(f, "    in        {place}")?;
@@ -89,6 +91,9 @@ fn show_container(container: &ContainerPlan, f: &mut Formatter<'_>) -> fmt::Resu
     }
     for (host, address) in &container.extra_hosts {
         writeln!(f, "    host      {host} = {address}")?;
+    }
+    for (sidecar, address) in &container.sidecars {
+        writeln!(f, "    knows     {sidecar} = {address}")?;
     }
     for file in &container.files {
         let content = match &file.content {

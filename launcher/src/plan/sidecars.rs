@@ -1,6 +1,7 @@
 //! The containers that are trusted, and trusted with as little as can be.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::bundle::SIDECAR_UID;
 use super::{ContainerPlan, Content, EnvVar, FilePlan, MountPlan, Place};
@@ -93,10 +94,17 @@ fn sidecar(manifest: &Manifest, role: Role, image: String, egress: bool) -> Cont
         capabilities: Vec::new(),
         sysctls: no_forwarding(),
         limits: manifest.limits.get(&role).copied().unwrap_or(Limits::default_of(role)),
-        runtime: manifest.runtime.clone(),
+        // Those two resolve names outside, by the engine's resolver: a runtime with a network stack of its
+        // own (gVisor, Kata) does not have it.
+        runtime: manifest.runtime.clone().filter(|_| role == Role::CredProxy),
         dns: manifest.dns.clone(),
         extra_hosts: BTreeMap::new(),
-        place: Place::Networks { alias: role.as_str().to_owned(), egress },
+        sidecars: BTreeMap::new(),
+        place: Place::Networks {
+            alias: role.as_str().to_owned(),
+            address: Ipv4Addr::UNSPECIFIED,
+            egress,
+        },
         files: Vec::new(),
     }
 }

@@ -67,7 +67,12 @@ impl Subnet {
 
     /// The address that the engine keeps for the gateway.
     pub fn gateway(self) -> Ipv4Addr {
-        (self.base + 1).into()
+        self.host(1)
+    }
+
+    /// The address of that number; the subnet's own has 0.
+    pub fn host(self, number: u32) -> Ipv4Addr {
+        (self.base + number).into()
     }
 }
 

@@ -109,6 +109,22 @@ fn only_the_probe_has_capabilities_and_nobody_routes() {
 }
 
 #[test]
+fn a_runtime_is_for_those_that_ask_no_resolver() {
+    let (plan, _dir) = plan_of(&format!("runtime = \"runsc\"\n{}", full()));
+    for container in &plan.containers {
+        let own = matches!(container.role, Role::Agent | Role::CredProxy);
+        assert_eq!(container.runtime.is_some(), own, "{}", container.role);
+        let knows = container.sidecars.keys().map(String::as_str).collect::<Vec<_>>();
+        let expected: &[&str] = match container.role {
+            Role::Agent => &["cred-proxy", "git-gate", "pipelock"],
+            Role::CredProxy => &["pipelock"],
+            Role::Pipelock | Role::GitGate | Role::Probe => &[],
+        };
+        assert_eq!(knows, expected, "{}", container.role);
+    }
+}
+
+#[test]
 fn renders_what_each_sidecar_reads() {
     let (plan, _dir) = plan_of(&full());
     let mut rendered = String::new();

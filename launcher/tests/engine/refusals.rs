@@ -124,12 +124,7 @@ fn a_runtime_nobody_knows() {
         "runtime = \"kata-nowhere\"\n[agent]\nimage = \"{AGENT_IMAGE}\"\ncommand = [\"true\"]\n"
     ));
     let ran = bench.run();
-    told(
-        &ran,
-        "create bottle-pipelock-t-runtime",
-        "kata-nowhere",
-        "docker info shows the runtimes",
-    );
+    told(&ran, "create bottle-t-runtime", "kata-nowhere", "docker info shows the runtimes");
     assert_eq!(bench.left(), Vec::<String>::new());
 }
 

@@ -166,6 +166,59 @@ fn the_doctor_proves_a_network_closed_and_leaves_nothing() {
 }
 
 #[test]
+fn gvisor_runs_it_where_the_engine_knows_it() {
+    let Some(bench) = Bench::new("t-gvisor") else { return };
+    let runtimes = docker(&["info", "-f", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"]);
+    if !runtimes.split(' ').any(|name| name == "runsc") {
+        return crate::kit::skipped(
+            "t-gvisor",
+            "the engine knows no runtime `runsc` (gVisor, with --net-raw)",
+        );
+    }
+    bench.manifest(&format!(
+        "runtime = \"runsc\"\n[agent]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat /proc/version; id -u; cat /proc/1/status | grep CapEff; curl -sS -m 5 https://blocked.test/; curl -sS -m 3 --noproxy '*' http://198.51.100.7/\"]\n",
+        crate::kit::AGENT_IMAGE
+    ));
+    let ran = bench.run();
+    assert_ne!(ran.code, Some(0), "nobody answers outside: {ran:?}");
+    assert!(ran.out.contains("gvisor") && ran.out.contains("\n1000\n"), "{ran:?}");
+    assert!(
+        ran.err.contains("CONNECT tunnel failed, response 403"),
+        "pipelock is reached: {ran:?}"
+    );
+}
+
+/// Named, but with no network of its own: the self-test sees as much from beside.
+#[test]
+fn with_a_runtime_that_is_named_the_network_is_proved_as_well() {
+    let Some(bench) = Bench::new("t-named") else { return };
+    let manifest = |self_test: &str| {
+        format!(
+            "runtime = \"runc\"\n[agent]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"grep CapEff /proc/self/status\"]\n{self_test}",
+            crate::kit::AGENT_IMAGE
+        )
+    };
+    bench.manifest(&manifest(""));
+    let ran = bench.run();
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "CapEff:\t0000000000000000\n"), "{ran:?}");
+    // What answers is seen: pipelock stands for a host outside.
+    let plan: serde_json::Value =
+        serde_json::from_str(&bench.bottle(&["plan", "--json", bench.name]).out).expect("JSON");
+    let pipelock =
+        plan["containers"][0]["place"]["networks"]["address"].as_str().expect("an address");
+    bench.manifest_exactly(&manifest(&format!(
+        "[self_test]\noutside = [\"{pipelock}:8888\"]\ndns = []\nmetadata = []\nlan = []\nipv6 = []\n"
+    )));
+    let ran = bench.run();
+    assert_eq!(ran.code, Some(69), "{ran:?}");
+    assert!(
+        ran.err.contains(&format!("outside: {pipelock}:8888 answers: it accepts connections")),
+        "{ran:?}"
+    );
+    assert_eq!(bench.left(), Vec::<String>::new());
+}
+
+#[test]
 fn a_manifest_is_never_taken_from_where_bottle_is_called() {
     let Some(bench) = Bench::new("t-where") else { return };
     let repository = bench.home.path().join("repository");
