@@ -2,7 +2,7 @@
 # The main job on real input: ./dev demo [ORIGIN-URL]. Leaves nothing running and nothing behind.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-gate_bin=$root/target/debug/git-gate
+gate_bin=${GIT_GATE_BIN:-$root/target/debug/git-gate}
 tmp=$(mktemp -d)
 gate_pid='' origin_pid=''
 
