@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::env::TestEnv;
 use crate::gate::{self, Door, Gate};
-use crate::hostile::{Hostile, Trick, noise};
+use crate::hostile::{Hostile, Trick, hear, noise};
 use crate::origin::Origin;
 use crate::servers::{Kind, Server};
 
@@ -25,7 +25,7 @@ fn a_kill_in_the_middle_of_a_mirror_or_a_refresh_is_healed() {
         let url = gate.url(Door::Git, "app");
         let mut client = env.command("git");
         let mut client = client.args(["ls-remote", &url]).spawn().expect("start a client");
-        stalled.recv().expect("the origin stalls");
+        hear(&stalled);
         gate.kill();
         assert!(!client.wait().expect("wait for the client").success());
         hostile.now(Trick::None);

@@ -24,12 +24,24 @@ impl TestEnv {
         let dir =
             tempfile::Builder::new().prefix("git-gate-e2e-").tempdir().expect("make a folder");
         std::fs::create_dir(dir.path().join("origins")).expect("make origins");
-        std::fs::write(dir.path().join("gitconfig"), GITCONFIG).expect("write gitconfig");
-        Self { dir }
+        let env = Self { dir };
+        let config = format!("{GITCONFIG}[core]\n\tsshCommand = {}\n", env.ssh());
+        std::fs::write(env.path("gitconfig"), config).expect("write gitconfig");
+        env
     }
 
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// ssh that trusts the host key it meets first and keeps it in the test's folder, and has no key of its own.
+    pub(crate) fn ssh(&self) -> String {
+        let pins = self.path("ssh_pins");
+        format!(
+            "ssh -F none -o UserKnownHostsFile={} -o StrictHostKeyChecking=accept-new -o BatchMode=yes \
+             -o IdentityFile=none",
+            pins.display()
+        )
     }
 
     pub(crate) fn origins(&self) -> PathBuf {

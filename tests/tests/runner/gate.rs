@@ -36,7 +36,7 @@ pub(crate) enum Door {
 }
 
 impl<'e> Gate<'e> {
-    /// A gate with both doors, in front of every repository of a server.
+    /// A gate with all its doors, in front of every repository of a server.
     pub(crate) fn before(env: &'e TestEnv, server: &Server) -> Self {
         Self::with(env, server, "")
     }
@@ -225,7 +225,7 @@ impl Drop for Gate<'_> {
 /// A config for a server's repositories: every name, both doors, any free port.
 pub(crate) fn config(env: &TestEnv, data: &str, server: &Server, more: &str) -> String {
     format!(
-        "data = \"{}\"\n[listen]\ngit = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n\
+        "data = \"{}\"\n[listen]\ngit = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nssh = \"127.0.0.1:0\"\n\
          [[repo]]\nname = \"*\"\norigin = \"{}\"\n{}{more}",
         env.path(data).display(),
         server.url("*"),

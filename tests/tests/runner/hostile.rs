@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::env::{TestEnv, clean};
 use crate::gate;
@@ -201,6 +202,11 @@ fn wrong_pack(stream: &mut TcpStream, tip: &str, pack: &[u8]) -> std::io::Result
         }
     }
     Ok(())
+}
+
+/// Waits until a trick is played. One that never is fails the test rather than holds it up.
+pub(crate) fn hear(played: &Receiver<()>) {
+    played.recv_timeout(Duration::from_secs(100)).expect("the origin plays its trick");
 }
 
 /// Bytes no compression shortens, the same each time.

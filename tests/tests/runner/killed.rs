@@ -9,7 +9,7 @@ use std::sync::mpsc::sync_channel;
 use crate::env::TestEnv;
 use crate::gate::{self, Door, Gate};
 use crate::held::Held;
-use crate::hostile::{Hostile, Trick};
+use crate::hostile::{Hostile, Trick, hear};
 use crate::origin::Origin;
 use crate::pkt;
 use crate::push_verdict::commit;
@@ -156,7 +156,7 @@ fn after_the_scan_and_before_the_first_byte_to_the_origin() {
     hostile.now(Trick::StallPush(0, told));
     let (mut stream, pack) = scene.open(&gate);
     stream.write_all(&pack).expect("the pack");
-    stalled.recv().expect("the origin's receive-pack stalls");
+    hear(&stalled);
     let mut heard = Vec::new();
     while !String::from_utf8_lossy(&heard).contains("sending to origin") {
         let packet = pkt::read(&mut stream).expect("the connection lives");

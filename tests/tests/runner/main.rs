@@ -5,6 +5,9 @@
 
 #![expect(clippy::print_stderr, reason = "a failed test shows the logs of what it started")]
 
+#[macro_use]
+mod ways;
+
 mod env;
 mod gate;
 mod held;

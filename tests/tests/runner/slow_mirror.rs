@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::env::TestEnv;
 use crate::gate::{Door, Gate};
-use crate::hostile::{Hostile, Trick, noise};
+use crate::hostile::{Hostile, Trick, hear, noise};
 use crate::origin::Origin;
 use crate::pkt;
 
@@ -27,18 +27,13 @@ fn with_gate(test: impl FnOnce(&TestEnv, &Origin<'_>, &Hostile, &Gate<'_>)) {
     let origin = Origin::sample(&env, "app");
     let hostile = Hostile::start(&env);
     let config = hostile.config(&env, "[limits]\nkeepalive = \"100ms\"\n");
-    let config = config.replace("[listen]", "[listen]\nssh = \"127.0.0.1:0\"");
     let gate = Gate::start(&env, "data", &config);
     test(&env, &origin, &hostile, &gate);
 }
 
 fn start(env: &TestEnv, url: &str, said: &str) -> Child {
     let mut client = env.command("git");
-    let ssh = format!(
-        "core.sshCommand=ssh -F none -o UserKnownHostsFile={} -o StrictHostKeyChecking=accept-new -o BatchMode=yes",
-        env.path("pins").display()
-    );
-    client.args(["-c", &ssh, "ls-remote", url]).stdout(Stdio::piped());
+    client.args(["ls-remote", url]).stdout(Stdio::piped());
     client.stderr(File::create(env.path(said)).expect("make a file"));
     client.spawn().expect("start a client")
 }
@@ -65,7 +60,7 @@ fn a_first_mirror_is_logged_told_over_ssh_and_outlives_who_gave_up() {
         origin.commit_files("main", &[("blob", &noise(400_000))]);
         let (stopped, release) = paused(hostile);
         let mut gives_up = start(env, &gate.url(Door::Git, "app"), "gives-up");
-        stopped.recv().expect("the origin stops");
+        hear(&stopped);
         hostile.now(Trick::None);
         let served = hostile.served();
         gate.wait_for_log("KiB received");

@@ -1,35 +1,16 @@
 //! The ssh door, through the system's own ssh client.
 
-use crate::env::{Ran, TestEnv};
+use crate::env::TestEnv;
 use crate::gate::{self, Door, Gate};
 use crate::origin::Origin;
 use crate::servers::{Kind, Server};
-
-/// ssh that trusts the host key it meets first, and keeps it in the test's folder.
-fn ssh(env: &TestEnv) -> String {
-    let pins = env.path("ssh_pins");
-    format!(
-        "ssh -F none -o UserKnownHostsFile={} -o StrictHostKeyChecking=accept-new -o BatchMode=yes \
-         -o IdentityFile=none",
-        pins.display()
-    )
-}
 
 fn with_gate(test: impl FnOnce(&TestEnv, &Origin<'_>, &Gate<'_>)) {
     let env = TestEnv::new();
     let server = Server::start(&env, Kind::Git);
     let origin = Origin::sample(&env, "app");
-    let gate = Gate::start(&env, "data", &config(&env, &server));
+    let gate = Gate::start(&env, "data", &gate::config(&env, "data", &server, ""));
     test(&env, &origin, &gate);
-}
-
-fn config(env: &TestEnv, server: &Server) -> String {
-    gate::config(env, "data", server, "").replace("[listen]", "[listen]\nssh = \"127.0.0.1:0\"")
-}
-
-fn git<const N: usize>(env: &TestEnv, args: [&str; N]) -> Ran {
-    let command = format!("core.sshCommand={}", ssh(env));
-    env.git([&["-c", &command][..], &args[..]].concat())
 }
 
 #[test]
@@ -38,10 +19,10 @@ fn serves_every_version_of_the_protocol() {
         let url = gate.url(Door::Ssh, "app");
         for version in ["protocol.version=0", "protocol.version=1", "protocol.version=2"] {
             let dir = format!("clone-{}", &version[17..]);
-            assert_eq!(git(env, ["-c", version, "ls-remote", &url]).out(), origin.listing());
-            git(env, ["-c", version, "clone", "-q", &url, &dir]).out();
+            assert_eq!(env.git(["-c", version, "ls-remote", &url]).out(), origin.listing());
+            env.git(["-c", version, "clone", "-q", &url, &dir]).out();
             let tip = origin.commit("main", "later", version);
-            git(env, ["-c", version, "-C", &dir, "fetch", "-q"]).out();
+            env.git(["-c", version, "-C", &dir, "fetch", "-q"]).out();
             assert_eq!(env.git_in(&dir, ["rev-parse", "origin/main"]).out(), tip);
             env.git_in(&dir, ["fsck", "--full", "--strict"]).out();
         }
@@ -56,13 +37,13 @@ fn runs_nothing_but_gits_two_commands() {
         for command in ["", "sh -c id", "git-upload-archive 'app'", "git-upload-pack '../app'; id"]
         {
             let mut run = env.command("sh");
-            run.args(["-c", &format!("{} -p {port} {host} \"$0\"", ssh(env)), command]);
+            run.args(["-c", &format!("{} -p {port} {host} \"$0\"", env.ssh()), command]);
             let output = run.output().expect("ssh runs");
             assert!(!output.status.success(), "{command}");
             assert!(output.stdout.is_empty(), "{command}: {}", output.stdout.escape_ascii());
             assert!(!output.stderr.is_empty(), "{command} is told why");
         }
-        let said = git(env, ["ls-remote", &gate.url(Door::Ssh, "no/such")]).refused();
+        let said = env.git(["ls-remote", &gate.url(Door::Ssh, "no/such")]).refused();
         assert!(said.contains("origin"), "{said}");
     });
 }
@@ -86,11 +67,12 @@ fn lets_in_only_keys_that_are_named_where_keys_are_named() {
     );
     let file = env.write("allowed", allowed);
     let keys = format!("[listen]\nssh_keys = \"{}\"", file.display());
-    let config = config(&env, &server).replace("[listen]", &keys);
+    let config = gate::config(&env, "data", &server, "").replace("[listen]", &keys);
     let gate = Gate::start(&env, "data", &config);
     let url = gate.url(Door::Ssh, "app");
     let with = |key: &str| {
-        let ssh = ssh(&env)
+        let ssh = env
+            .ssh()
             .replace("IdentityFile=none", &format!("IdentityFile={key} -o IdentitiesOnly=yes"));
         env.git(["-c", &format!("core.sshCommand={ssh}"), "ls-remote", &url])
     };
@@ -119,9 +101,9 @@ fn keeps_its_key_over_a_restart() {
     let server = Server::start(&env, Kind::Git);
     let origin = Origin::sample(&env, "app");
     for _ in 0..2 {
-        let gate = Gate::start(&env, "data", &config(&env, &server));
+        let gate = Gate::start(&env, "data", &gate::config(&env, "data", &server, ""));
         // another port is another host to ssh: the key is what must not change
-        let alias = format!("core.sshCommand={} -o HostKeyAlias=gate", ssh(&env));
+        let alias = format!("core.sshCommand={} -o HostKeyAlias=gate", env.ssh());
         let url = gate.url(Door::Ssh, "app");
         assert_eq!(env.git(["-c", &alias, "ls-remote", &url]).out(), origin.listing());
     }
