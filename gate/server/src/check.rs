@@ -11,6 +11,7 @@ use gate_store::DataLock;
 use serde::Serialize;
 
 use crate::app;
+use crate::doors::ssh::Keys;
 use crate::origin::Origins;
 
 /// Origins asked at once.
@@ -25,7 +26,7 @@ pub struct Report {
 /// One thing `serve` needs.
 #[derive(Debug, Serialize)]
 pub struct Check {
-    /// `config`, `data`, `scanner`, or `origin of NAME`.
+    /// `config`, `data`, `scanner`, `ssh keys`, or `origin of NAME`.
     pub name: String,
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -51,6 +52,9 @@ impl Report {
         let usable = !matches!(data, Outcome::Bad(_));
         checks.push(Check { name: "data".into(), outcome: data });
         checks.push(Check { name: "scanner".into(), outcome: scanner(config).await });
+        if let Some(file) = &config.listen.ssh_keys {
+            checks.push(Check { name: "ssh keys".into(), outcome: ssh_keys(file) });
+        }
         if usable {
             checks.extend(origins(config).await);
         }
@@ -96,6 +100,13 @@ fn data(dir: &Path) -> Outcome {
         },
         // a gate that runs is no reason why another could not, once that one is gone
         Err(error) => Outcome::Unknown(format!("{error}")),
+    }
+}
+
+fn ssh_keys(file: &Path) -> Outcome {
+    match Keys::read(file) {
+        Ok(keys) => Outcome::Good(format!("{} may come in", keys.count())),
+        Err(error) => Outcome::Bad(format!("{}: {}", file.display(), app::chain(&error))),
     }
 }
 

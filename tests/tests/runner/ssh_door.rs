@@ -90,6 +90,19 @@ fn lets_in_only_keys_that_are_named_where_keys_are_named() {
     env.write("allowed", "");
     with("other").refused();
     drop(gate);
+    let check = |file: &str| {
+        let text = config.replace("\"*\"", "\"app\"").replace("/*.git", "/app.git");
+        let file = env.write(file, text);
+        let ran = gate::command(&env).arg("check").arg("--config").arg(file).output();
+        let ran = ran.expect("run git-gate check");
+        (ran.status.success(), String::from_utf8_lossy(&ran.stdout).into_owned())
+    };
+    let (good, said) = check("check.toml");
+    assert!(!good && said.contains("FAILED ssh keys"), "{said}");
+    env.write("allowed", public("mine.pub"));
+    let (_, said) = check("check.toml");
+    assert!(said.contains("ok     ssh keys: 1 may come in"), "{said}");
+    env.write("allowed", "");
     let status = Gate::spawn(&env, "empty", &config).wait().expect("it ends by itself");
     let said = std::fs::read_to_string(env.path("empty.log")).expect("its log");
     assert!(!status.success() && said.contains("listen.ssh_keys"), "{said}");

@@ -54,6 +54,11 @@ impl Keys {
         Self(lines.filter_map(|(at, line)| key(at + 1, line)).collect())
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether who holds this key may come in.
     pub(super) fn admit(&self, key: &PublicKey) -> bool {
         self.0.iter().any(|known| known.key_data() == key.key_data())
