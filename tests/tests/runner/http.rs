@@ -1,5 +1,7 @@
 //! What the HTTP door owes to HTTP.
 
+use std::io::{Read, Write};
+
 use crate::env::TestEnv;
 use crate::gate::{Door, Gate};
 use crate::origin::Origin;
@@ -160,6 +162,40 @@ fn takes_bodies_that_are_chunked_announced_or_compressed() {
             [format!("{:x}\r\n", gzipped.len()).as_bytes(), &gzipped, b"\r\n0\r\n\r\n"].concat();
         let answer = ask(gate, &format!("{fixed}Transfer-Encoding: gzip, chunked\n\n"), &chunk);
         assert!(answer.starts_with("HTTP/1.1 501"), "{answer}");
+    });
+}
+
+#[test]
+fn asks_for_a_body_whose_sender_waits_to_be_asked() {
+    with_gate(|_, origin, gate| {
+        let listing = [
+            &pkt::line("command=ls-refs")[..],
+            b"0001",
+            &pkt::line("ref-prefix refs/heads/main"),
+            b"0000",
+        ]
+        .concat();
+        let head = |path: &str| {
+            format!(
+                "POST {path}/git-upload-pack HTTP/1.1\r\nHost: gate\r\nGit-Protocol: version=2\r\nConnection: close\r\n\
+                 Content-Type: application/x-git-upload-pack-request\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+                listing.len()
+            )
+        };
+        let mut stream = pkt::connect(gate.addr(Door::Http));
+        stream.write_all(head("/app.git").as_bytes()).expect("ask");
+        let mut told = [0; 25];
+        stream.read_exact(&mut told).expect("the word to go on");
+        assert_eq!(told.escape_ascii().to_string(), "HTTP/1.1 100 Continue\\r\\n\\r\\n");
+        stream.write_all(&listing).expect("send the body");
+        let answer = String::from_utf8_lossy(&pkt::drain(&mut stream)).into_owned();
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains(&origin.tip("main")),
+            "{answer}"
+        );
+        // what is refused is refused before the body is sent
+        let refused = pkt::exchange(gate.addr(Door::Http), head("/a..b").as_bytes());
+        assert!(refused.starts_with(b"HTTP/1.1 404"), "{}", refused.escape_ascii());
     });
 }
 

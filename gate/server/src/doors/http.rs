@@ -53,7 +53,7 @@ async fn welcome(hall: Hall, guest: Guest) {
     let closing = hall.closing.clone();
     let service = service_fn(move |request| {
         let hall = hall.clone();
-        async move { Ok::<_, Infallible>(answer(&hall, peer, request)) }
+        async move { Ok::<_, Infallible>(answer(&hall, peer, request).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
@@ -81,7 +81,7 @@ async fn first_words(read: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     Some(start)
 }
 
-fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response<Answer> {
+async fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response<Answer> {
     let method = request.method().clone();
     let uri = request.uri().clone();
     let refused = match (parse_target(uri.path(), uri.query()), &method) {
@@ -96,7 +96,7 @@ fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Response
             }
         }
         (Target::Rpc { service, path }, &Method::POST) => match repo(hall, path) {
-            Ok(repo) => return rpc(hall, peer, service, repo, request),
+            Ok(repo) => return rpc(hall, peer, service, repo, request).await,
             Err(line) => not_found(&line),
         },
         (Target::Advertisement { .. }, _) => answer::only("GET, HEAD"),
@@ -162,7 +162,7 @@ fn advertisement(service: Service) -> String {
     format!("application/x-{service}-advertisement")
 }
 
-fn rpc(
+async fn rpc(
     hall: &Hall,
     peer: SocketAddr,
     service: Service,
@@ -176,18 +176,29 @@ fn rpc(
         return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, &line);
     }
     let session = session(peer, service, repo, headers, Mode::Request);
-    let ratio = hall.gate.config().limits.inflate_ratio;
+    let limits = hall.gate.config().limits.clone();
     let coding = headers.get(header::CONTENT_ENCODING);
     let coding = coding.map(|coding| coding.as_bytes().to_ascii_lowercase());
-    let input: Input = match coding.as_deref() {
-        None | Some(b"identity") => Box::new(body::reader(request.into_body())),
-        Some(b"gzip" | b"x-gzip") => {
-            Box::new(inflate::Gunzip::new(body::reader(request.into_body()), ratio))
-        }
+    let gzipped = match coding.as_deref() {
+        None | Some(b"identity") => false,
+        Some(b"gzip" | b"x-gzip") => true,
         Some(_) => {
             let line = "the content encoding may be gzip or identity";
             return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, line);
         }
+    };
+    let body = if headers.contains_key(header::EXPECT) {
+        match body::invited(request.into_body(), limits.client_idle.duration()).await {
+            Ok(body) => body,
+            Err(line) => return plain(StatusCode::REQUEST_TIMEOUT, &line),
+        }
+    } else {
+        body::reader(request.into_body())
+    };
+    let input: Input = if gzipped {
+        Box::new(inflate::Gunzip::new(body, limits.inflate_ratio))
+    } else {
+        Box::new(body)
     };
     start(hall, session, input, Vec::new(), &format!("application/x-{service}-result"))
 }
