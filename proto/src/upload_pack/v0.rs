@@ -101,6 +101,10 @@ impl V0 {
     /// # Errors
     /// After an error the conversation is over: the next call's result means nothing.
     pub fn poll_event(&mut self) -> Result<Option<Event>, Error> {
+        if matches!(self.phase, Phase::Ended) {
+            // what follows is nobody's
+            return Ok(Some(Event::End));
+        }
         while let Some(packet) = self.decoder.next_packet()? {
             let event = match &mut self.phase {
                 Phase::Needs(needs) => match packet.text() {
