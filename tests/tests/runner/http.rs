@@ -98,6 +98,41 @@ fn two_pipelined_requests_get_two_answers_in_order() {
 }
 
 #[test]
+fn answers_before_the_next_request_is_whole() {
+    with_gate(|_, _, gate| {
+        let mut stream = pkt::connect(gate.addr(Door::Http));
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\nGET /healthz HTTP/1.1\r\nHo")
+            .expect("ask once and a half");
+        let mut first = [0; 15];
+        stream.read_exact(&mut first).expect("the first answer");
+        assert_eq!(&first, b"HTTP/1.1 200 OK");
+        stream.write_all(b"st: gate\r\nConnection: close\r\n\r\n").expect("the other half");
+        let rest = String::from_utf8_lossy(&pkt::drain(&mut stream)).into_owned();
+        assert!(rest.contains("HTTP/1.1 200 OK"), "{rest}");
+    });
+}
+
+#[test]
+fn says_what_is_wrong_with_a_request_that_is_none() {
+    with_gate(|_, _, gate| {
+        let many: String = (0..150).map(|n| format!("X{n}: y\n")).collect();
+        let long = format!("GET /{} HTTP/1.1\nHost: gate\n\n", "a".repeat(70_000));
+        for (request, status) in [
+            ("GE T / HTTP/1.1\nHost: gate\n\n", "400"),
+            ("GET /a\0b/info/refs?service=git-upload-pack HTTP/1.1\nHost: gate\n\n", "400"),
+            ("GET / HTTP/3.0\nHost: gate\n\n", "400"),
+            (&format!("GET / HTTP/1.1\nHost: gate\n{many}\n"), "431"),
+            (&long, "414"),
+        ] {
+            let answer = ask(gate, request, b"");
+            let shown = &request[..request.len().min(40)];
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{shown:?}: {answer}");
+        }
+    });
+}
+
+#[test]
 fn takes_bodies_that_are_chunked_announced_or_compressed() {
     with_gate(|env, origin, gate| {
         let listing = [

@@ -43,7 +43,7 @@ async fn welcome(hall: Hall, guest: Guest) {
     };
     let stream = tokio::io::join(std::io::Cursor::new(start).chain(read), write);
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience).pipeline_flush(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience);
     builder
         .http2()
         .timer(TokioTimer::new())
