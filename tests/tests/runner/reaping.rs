@@ -44,8 +44,9 @@ fn a_scan_that_was_ended_leaves_no_dead_process() {
     }
     assert_eq!(origin.listing(), before);
     let mut wait = env.command("sh");
-    // Dying takes a moment; what is never reaped is there after this command's two minutes as well.
-    let script = "one=$(pgrep -P \"$1\"); test -n \"$one\"; while ps -o stat= --ppid \"$one\" | grep -q .; do :; done";
+    // Being buried takes a moment; who never is, is there after this command's two minutes as well. A scanner that is
+    // held ready for the next push lives.
+    let script = "one=$(pgrep -P \"$1\"); test -n \"$one\"; while ps -o stat= --ppid \"$one\" | grep -q Z; do :; done";
     wait.args(["-ec", script, "sh"]).arg(gate.pid().as_raw_nonzero().to_string());
     crate::env::run(&mut wait).out();
     gate.kill();
