@@ -230,6 +230,15 @@ impl Handler for Visitor {
         Ok(())
     }
 
+    async fn subsystem_request(
+        &mut self,
+        id: ChannelId,
+        _: &str,
+        session: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        session.channel_failure(id)
+    }
+
     async fn shell_request(
         &mut self,
         id: ChannelId,
