@@ -43,6 +43,10 @@ fn runs_nothing_but_gits_two_commands() {
             assert!(output.stdout.is_empty(), "{command}: {}", output.stdout.escape_ascii());
             assert!(!output.stderr.is_empty(), "{command} is told why");
         }
+        let mut run = env.command("sh");
+        let output = run.args(["-c", &format!("{} -p {port} -s {host} sftp", env.ssh())]).output();
+        let said = String::from_utf8_lossy(&output.expect("ssh runs").stderr).into_owned();
+        assert!(said.contains("subsystem request failed"), "{said}");
         let said = env.git(["ls-remote", &gate.url(Door::Ssh, "no/such")]).refused();
         assert!(said.contains("origin"), "{said}");
     });
