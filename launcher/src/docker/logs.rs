@@ -77,14 +77,15 @@ fn containers(things: &[Found]) -> impl Iterator<Item = &Found> {
     things.iter().filter(|thing| thing.kind == Kind::Container && thing.role != "agent")
 }
 
-/// A line for people: the time of day, who, and what; a denial says so first.
+/// A line for people: the time of day, who, and what; a denial or failure says so first.
 pub fn legible(entry: &Entry) -> String {
     let time = entry.time.get(11..19).unwrap_or("        ");
-    let what = denial(&entry.role, &entry.line);
-    match what {
-        Some(what) => format!("{time} {:<10} DENIED {what}", entry.role),
-        None => format!("{time} {:<10} {}", entry.role, printable(&entry.line)),
-    }
+    let what = match (denial(&entry.role, &entry.line), failure(&entry.line)) {
+        (Some(denied), _) => format!("DENIED {denied}"),
+        (None, Some(failed)) => format!("FAILED {failed}"),
+        (None, None) => printable(&entry.line),
+    };
+    format!("{time} {:<10} {what}", entry.role)
 }
 
 /// What was denied, if the line says that something was.
@@ -128,6 +129,8 @@ pub fn denial(role: &str, line: &str) -> Option<String> {
                     "git.service",
                     "method",
                     "path",
+                    "http.method",
+                    "http.path",
                     "reason",
                     "why",
                     "public",
@@ -140,17 +143,45 @@ pub fn denial(role: &str, line: &str) -> Option<String> {
     }
 }
 
-/// tracing's text: time, level, `span{field=value …}: ` and the message with its fields.
+/// A session of the gate's that ended by the client's fault, or by what it may not do.
 fn text_denial(line: &str) -> Option<String> {
+    let (repo, message) = text_event(line)?;
+    let failed = message.starts_with("failed") && quoted(&message, "error.blame")? == "client";
+    let denied = ["denied", "refused", "rejected"].iter().any(|it| message.starts_with(it));
+    (failed || denied).then(|| told(&repo, &message))
+}
+
+/// A session of the gate's that ended by the origin's fault, or the gate's own.
+fn failure(line: &str) -> Option<String> {
+    let (repo, message) = text_event(line)?;
+    (message.starts_with("failed") && text_denial(line).is_none()).then(|| told(&repo, &message))
+}
+
+fn told(repo: &str, message: &str) -> String {
+    // A field that is shown plainly has no quotes and stands last.
+    let plainly = message.split_once("error.chain=").map(|(_, why)| why.to_owned());
+    let why = quoted(message, "error.chain").or(plainly).unwrap_or_else(|| message.to_owned());
+    printable(&if repo.is_empty() { why } else { format!("{repo}: {why}") })
+}
+
+/// tracing's text: time, level, `span{field=value …}: ` and the message with its fields.
+fn text_event(line: &str) -> Option<(String, String)> {
     let plain = console::strip_ansi_codes(line);
-    let (before, message) = plain.split_once("}: ")?;
-    let denied =
-        ["denied", "failed", "refused", "rejected"].iter().any(|it| message.starts_with(it));
-    let repo = before.split_once("git.repo=\"").and_then(|(_, rest)| rest.split('"').next());
-    denied.then(|| match repo {
-        Some(repo) => printable(&format!("{repo}: {message}")),
-        None => printable(message),
-    })
+    if let Some((before, message)) = plain.split_once("}: ") {
+        return Some((quoted(before, "git.repo").unwrap_or_default(), message.to_owned()));
+    }
+    // What comes before a session has no span.
+    let (_time, rest) = plain.trim_start().split_once(' ')?;
+    let (_level, message) = rest.trim_start().split_once(' ')?;
+    Some((String::new(), message.to_owned()))
+}
+
+/// The value of `key="…"`, its escapes left as they are.
+fn quoted(text: &str, key: &str) -> Option<String> {
+    let (_, rest) = text.split_once(&format!("{key}=\""))?;
+    let end = rest.match_indices('"').map(|(at, _)| at);
+    let end = end.into_iter().find(|at| !rest[..*at].ends_with('\\'))?;
+    Some(rest[..end].to_owned())
 }
 
 /// tracing's JSON keeps an event's fields below `fields`, and its span's below `span`.
@@ -183,9 +214,17 @@ mod tests {
     fn marks_what_the_others_refused() {
         let line = r#"{"level":"WARN","fields":{"message":"push refused","reason":"secret found"},"span":{"git.repo":"app"}}"#;
         assert_eq!(denial("git-gate", line).unwrap(), "push refused · app · secret found");
-        let line = "2026-11-24T11:33:57Z  INFO session{session.id=6b git.repo=\"app\" git.version=V0}: failed error.blame=client";
-        assert_eq!(denial("git-gate", line).unwrap(), "app: failed error.blame=client");
-        assert_eq!(denial("git-gate", &line.replace("failed", "served")), None);
+        let line = "2026-11-24T11:33:57Z  INFO session{session.id=6b git.repo=\"app\" git.version=V0}: failed error.blame=\"client\" error.chain=\"no \\\"x\\\" here\" sent=3";
+        assert_eq!(denial("git-gate", line).unwrap(), "app: no \\\"x\\\" here");
+        assert_eq!(failure(line), None);
+        let by_origin = line.replace("\"client\"", "\"origin\"");
+        assert_eq!(denial("git-gate", &by_origin), None);
+        assert_eq!(failure(&by_origin).unwrap(), "app: no \\\"x\\\" here");
+        let line = "2026-11-24T15:19:07Z  INFO refused peer.addr=10.0.0.5:1 error.chain=repository name 'a b' is not allowed";
+        assert_eq!(denial("git-gate", line).unwrap(), "repository name 'a b' is not allowed");
+        let line = by_origin.replace("origin", "client");
+        let served = line.replace("failed", "served");
+        assert_eq!((denial("git-gate", &served), failure(&served)), (None, None));
     }
 
     #[test]

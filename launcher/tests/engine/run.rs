@@ -244,3 +244,47 @@ fn a_manifest_is_never_taken_from_where_bottle_is_called() {
     let by_path = bench.bottle(&["plan", "./repository/t-where"]);
     assert_eq!(by_path.code, Some(64), "{by_path:?}");
 }
+
+#[test]
+fn the_logs_of_all_sidecars_are_one_and_what_each_denied_is_marked() {
+    let Some(bench) = Bench::new("t-logs") else { return };
+    std::fs::write(bench.home.path().join("secret"), "x").expect("a file");
+    bench.manifest(&format!(
+        "[agent]\nimage = \"{}\"\ncommand = [\"sleep\", \"600\"]\n\
+         [[git]]\nname = \"app\"\nupstream = \"https://git.test/app\"\n\
+         [[cred_proxy.routes]]\npath = \"/a/\"\nupstream = \"https://api.test\"\nauth_scheme = \"token\"\ntoken_file = \"~/secret\"\n",
+        crate::kit::AGENT_IMAGE
+    ));
+    let ran = bench.bottle(&["run", "--detach", bench.name]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let exec = |words: &[&str]| {
+        let all: Vec<&str> = ["exec", bench.name].iter().chain(words).copied().collect();
+        bench.bottle(&all)
+    };
+    // What an agent chooses stands in a log: it does not steer the reader's terminal.
+    exec(&["curl", "-sS", "http://cred-proxy:9099/%1b%5b2J\u{9b}31m"]);
+    exec(&["git", "ls-remote", "git://git-gate/nothing"]);
+    exec(&["git", "ls-remote", "git://git-gate/a\u{1b}[2Jb"]);
+    exec(&["curl", "-sS", "-m", "5", "https://blocked.test/"]);
+    exec(&["curl", "-sS", "http://cred-proxy:9099/a/app/git-receive-pack"]);
+    exec(&["git", "ls-remote", "git://git-gate/app"]);
+    let logs = bench.bottle(&["logs", bench.name]).out;
+    let denied = bench.bottle(&["logs", "--denied", bench.name]).out;
+    assert_eq!(bench.bottle(&["stop", "-t", "0", bench.name]).code, Some(0));
+    assert!(!logs.chars().any(|c| c.is_control() && c != '\n' && c != '\t'), "{logs:?}");
+    // In the order of time, whoever says it.
+    let who: Vec<&str> = denied.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(who, ["cred-proxy", "git-gate", "git-gate", "pipelock", "cred-proxy"], "{denied}");
+    assert!(denied.lines().all(|line| line.contains(" DENIED ")), "{denied}");
+    for words in [
+        "DENIED refused · GET · /a/app/git-receive-pack · cred-proxy does not carry git",
+        "DENIED CONNECT blocked.test:443: domain not in allowlist",
+    ] {
+        assert!(denied.contains(words), "{words}: {denied}");
+    }
+    // What fails is no denial, and is marked as well.
+    assert!(logs.contains("git-gate   FAILED app: origin is unreachable"), "{logs}");
+    for line in denied.lines() {
+        assert!(logs.contains(line), "{line} is not among all: {logs}");
+    }
+}
