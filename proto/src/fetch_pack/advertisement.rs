@@ -104,6 +104,7 @@ pub struct AdvertisementReader {
     decoder: Decoder,
     phase: Phase,
     bytes: usize,
+    over_http: bool,
 }
 
 #[derive(Debug)]
@@ -129,7 +130,14 @@ impl AdvertisementReader {
     /// For the answer of `service`.
     pub fn new(service: Service) -> Self {
         let phase = Phase::First { announced: false };
-        Self { service, decoder: Decoder::default(), phase, bytes: 0 }
+        Self { service, decoder: Decoder::default(), phase, bytes: 0, over_http: false }
+    }
+
+    /// For a body of HTTP. It begins with `# service=…` or is in v2 (git's remote-curl.c, `check_smart_http`); without
+    /// that, any body of a proxy's or a half one could pass for an empty repository.
+    #[must_use]
+    pub fn over_http(self) -> Self {
+        Self { over_http: true, ..self }
     }
 
     /// Takes bytes as they came; answers the advertisement once it is whole.
@@ -141,11 +149,19 @@ impl AdvertisementReader {
         limit(self.bytes, MAX_LISTED_BYTES, "bytes of an advertisement")?;
         self.decoder.push(input);
         while let Some(packet) = self.decoder.next_packet()? {
+            let untitled =
+                self.over_http && matches!(self.phase, Phase::First { announced: false });
             let done = match packet {
                 Packet::Data(_) => {
                     let line = refusal(packet.text().unwrap_or_default())?;
+                    if untitled && line != b"version 2" && !line.starts_with(b"# service=") {
+                        return Err(Error::unexpected(line, "'# service='"));
+                    }
                     self.phase.line(self.service, line)?;
                     None
+                }
+                Packet::Flush if untitled => {
+                    return Err(Error::Special("the place of '# service='"));
                 }
                 Packet::Flush => self.phase.flush()?,
                 Packet::Delim | Packet::ResponseEnd => {
@@ -298,6 +314,19 @@ mod tests {
         assert_eq!(listing.refs().count(), 0);
         assert_eq!(listing.unborn_head().unwrap(), "refs/heads/x");
         assert_eq!(read(&["0000"]), Ok(Some(Advertisement::V0(Listing::default()))));
+    }
+
+    #[test]
+    fn a_body_of_http_says_what_it_is() {
+        let read = |bytes: &[u8]| {
+            AdvertisementReader::new(Service::UploadPack).over_http().handle_input(bytes)
+        };
+        assert!(read(b"0000").is_err() && read(b"0000000000000000").is_err());
+        assert!(read(format!("003d{A} refs/heads/x\n0000").as_bytes()).is_err());
+        let empty = read(b"001e# service=git-upload-pack\n00000000");
+        assert_eq!(empty, Ok(Some(Advertisement::V0(Listing::default()))));
+        assert!(matches!(read(b"000eversion 2\n0000"), Ok(Some(Advertisement::V2(_)))));
+        assert_eq!(read(b"000fERR no such"), Err(Error::Refused("no such".into())));
     }
 
     #[test]

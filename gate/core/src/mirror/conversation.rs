@@ -48,6 +48,7 @@ impl Conversation {
             }
             Connection::Rpc(rpc) => {
                 let mut answer = rpc.advertisement().await?;
+                reader = reader.over_http();
                 read_advertisement(&mut answer, &mut reader, &Words::none()).await?
             }
         };

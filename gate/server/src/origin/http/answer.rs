@@ -26,7 +26,7 @@ pub(super) async fn checked(response: Response<Incoming>, expected: &str) -> Res
         return Err(refusal(response).await);
     }
     let content_type = response.headers().get(header::CONTENT_TYPE);
-    if content_type.is_none_or(|value| value.as_bytes() != expected.as_bytes()) {
+    if content_type.is_none_or(|value| !is_type(value.as_bytes(), expected)) {
         let shown = content_type
             .map_or("nothing".into(), |value| value.as_bytes().escape_ascii().to_string());
         let words = format!("its HTTP answer is of type {shown}, not {expected}");
@@ -34,6 +34,12 @@ pub(super) async fn checked(response: Response<Incoming>, expected: &str) -> Res
     }
     let pieces = response.into_body().into_data_stream().map_err(io::Error::other);
     Ok(Box::new(StreamReader::new(pieces)))
+}
+
+/// Whether a content type is this one, in any case and whatever parameters follow (git's `extract_content_type`).
+fn is_type(value: &[u8], expected: &str) -> bool {
+    let name = value.split(|b| *b == b';').next().unwrap_or_default();
+    name.trim_ascii().eq_ignore_ascii_case(expected.as_bytes())
 }
 
 /// A status that is no success, in the server's own words where it answers in plain text.
@@ -107,5 +113,21 @@ fn mistrust(fault: &CertificateError) -> String {
             format!("it is another host's: {fault}")
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_content_type_may_have_parameters_and_capitals() {
+        let expected = "application/x-git-upload-pack-advertisement";
+        for value in [expected, "Application/X-Git-Upload-Pack-Advertisement ; charset=utf-8"] {
+            assert!(is_type(value.as_bytes(), expected), "{value}");
+        }
+        for value in ["text/plain", "", "application/x-git-upload-pack-advertisement2", "; x"] {
+            assert!(!is_type(value.as_bytes(), expected), "{value}");
+        }
     }
 }
