@@ -182,9 +182,7 @@ fn whatever_is_smuggled_arrives_as_one_plain_request_or_not_at_all() {
         format!("GET /api/echo HTTP/1.1\n{}\n\n", close.replace('\r', "")),
         format!("GET /api/echo HTTP/1.1\r\n{close}\r\nX-A: b\rX-Admin: 1\r\n\r\n"),
         // our own credential, named as a header of this hop
-        format!(
-            "GET /api/echo HTTP/1.1\r\nHost: c\r\nConnection: close, authorization, x-api-key, host\r\n\r\n"
-        ),
+        "GET /api/echo HTTP/1.1\r\nHost: c\r\nConnection: close, authorization, x-api-key, host\r\n\r\n".to_owned(),
         // a trailer that would be a header
         format!(
             "POST /api/echo HTTP/1.1\r\n{close}\r\nTE: trailers\r\nTrailer: Authorization\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nAuthorization: Bearer mine\r\n\r\n"
@@ -192,14 +190,10 @@ fn whatever_is_smuggled_arrives_as_one_plain_request_or_not_at_all() {
         format!(
             "POST /api/echo HTTP/1.1\r\n{close}\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\nbody"
         ),
-        format!(
-            "GET /api/echo HTTP/1.1\r\nHost: c\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n"
-        ),
+        "GET /api/echo HTTP/1.1\r\nHost: c\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n".to_owned(),
         // another target than the route's
         format!("GET http://elsewhere.invalid/api/echo HTTP/1.1\r\n{close}\r\n\r\n"),
-        format!(
-            "GET /api/echo HTTP/1.1\r\nHost: elsewhere.invalid\r\nHost: c\r\nConnection: close\r\n\r\n"
-        ),
+        "GET /api/echo HTTP/1.1\r\nHost: elsewhere.invalid\r\nHost: c\r\nConnection: close\r\n\r\n".to_owned(),
     ];
     for request in &requests {
         let before = upstream.requests().len();
