@@ -4,6 +4,7 @@ use proto::{ObjectFormat, ObjectId};
 use std::fs::File;
 use std::io::BufRead;
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,6 +162,18 @@ impl Pack {
         Ok((header, &bytes[header.len..]))
     }
 
+    /// The header at `offset` alone. Of a large pack it is read, not mapped: around each byte that is touched in a mapping
+    /// the kernel maps much more.
+    pub(crate) fn header_alone(&self, offset: u64) -> Result<EntryHeader, ReadError> {
+        let Some(file) = &self.file else { return Ok(self.header_at(offset)?.0) };
+        let mut bytes = [0; MAX_ENTRY_HEADER];
+        let len = self.end().saturating_sub(offset).min(bytes.len() as u64) as usize;
+        file.read_exact_at(&mut bytes[..len], offset)
+            .map_err(|_| self.corrupt(offset, "it can't be read"))?;
+        EntryHeader::from_slice(offset, self.format, &bytes[..len])
+            .map_err(|what| self.corrupt(offset, what))
+    }
+
     pub(crate) fn corrupt(&self, offset: u64, what: &'static str) -> ReadError {
         ReadError::Corrupt { pack: self.name(), offset, what }
     }
@@ -175,11 +188,22 @@ impl Pack {
             .data
             .entry_slice(offset..end)
             .ok_or_else(|| self.corrupt(offset, "offset past the end"))?;
-        let header = EntryHeader::from_slice(offset, self.format, bytes)
-            .map_err(|what| self.corrupt(offset, what))?;
+        let header = if bytes.len() < PAGE {
+            EntryHeader::from_slice(offset, self.format, bytes)
+                .map_err(|what| self.corrupt(offset, what))?
+        } else {
+            self.header_alone(offset)?
+        };
         Ok(Entry { offset, kind: header.kind, size: header.size, deflated: &bytes[header.len..] })
     }
 }
+
+/// The headers of entries from this size on are read without the mapping; of smaller ones the mapping would be touched
+/// all the same.
+const PAGE: usize = 4096;
+
+/// The longest header of an entry: ten bytes of size and an id, or an offset.
+const MAX_ENTRY_HEADER: usize = 42;
 
 /// Entries of large packs from this inflated size on are not read from the mapping, in bytes.
 const LONG_ENTRY: u64 = 32 * 1024;

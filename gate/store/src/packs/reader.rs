@@ -107,7 +107,7 @@ impl Reader {
         let at = self.packs.locate(id).ok_or(ReadError::Missing { id: *id })?;
         let pack = Arc::clone(self.packs.pack(at));
         let offset = pack.offset_at(at.position);
-        let (header, _) = pack.header_at(offset)?;
+        let header = pack.header_alone(offset)?;
         if let EntryKind::Whole(kind) = header.kind {
             let mut deflated = pack.stretch(offset + header.len as u64..pack.end());
             self.inflater
@@ -142,10 +142,11 @@ impl Reader {
         let at = self.packs.locate(id).ok_or(ReadError::Missing { id: *id })?;
         let pack = Arc::clone(self.packs.pack(at));
         let offset = pack.offset_at(at.position);
-        let (header, deflated) = pack.header_at(offset)?;
+        let header = pack.header_alone(offset)?;
         if let EntryKind::Whole(kind) = header.kind {
             return Ok((kind, header.size));
         }
+        let (_, deflated) = pack.header_at(offset)?;
         let mut head = [0; MAX_DELTA_HEAD];
         let sizes = self
             .inflater
