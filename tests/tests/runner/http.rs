@@ -132,16 +132,16 @@ fn says_what_is_wrong_with_a_request_that_is_none() {
     });
 }
 
+/// A request of v2 for one ref.
+fn listing_of_main() -> Vec<u8> {
+    [&pkt::line("command=ls-refs")[..], b"0001", &pkt::line("ref-prefix refs/heads/main"), b"0000"]
+        .concat()
+}
+
 #[test]
 fn takes_bodies_that_are_chunked_announced_or_compressed() {
     with_gate(|env, origin, gate| {
-        let listing = [
-            &pkt::line("command=ls-refs")[..],
-            b"0001",
-            &pkt::line("ref-prefix refs/heads/main"),
-            b"0000",
-        ]
-        .concat();
+        let listing = listing_of_main();
         let fixed = "POST /app.git/git-upload-pack HTTP/1.1\nHost: gate\nGit-Protocol: version=2\nConnection: close\n\
                      Content-Type: application/x-git-upload-pack-request\n";
         let expected = format!("{} refs/heads/main", origin.tip("main"));
@@ -203,13 +203,7 @@ fn takes_bodies_that_are_chunked_announced_or_compressed() {
 #[test]
 fn asks_for_a_body_whose_sender_waits_to_be_asked() {
     with_gate(|_, origin, gate| {
-        let listing = [
-            &pkt::line("command=ls-refs")[..],
-            b"0001",
-            &pkt::line("ref-prefix refs/heads/main"),
-            b"0000",
-        ]
-        .concat();
+        let listing = listing_of_main();
         let head = |path: &str| {
             format!(
                 "POST {path}/git-upload-pack HTTP/1.1\r\nHost: gate\r\nGit-Protocol: version=2\r\nConnection: close\r\n\
