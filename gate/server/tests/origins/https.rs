@@ -13,7 +13,7 @@ use crate::support::{Scene, rule};
 use crate::transports::follows;
 
 /// lighttpd behind TLS, with a certificate for 127.0.0.1.
-fn secure(scene: &Scene, more: &str) -> Lighttpd {
+fn secure<'s>(scene: &'s Scene, more: &str) -> Lighttpd<'s> {
     certify(scene.dir.path(), "ca", "server", "IP:127.0.0.1");
     let dir = scene.dir.path().display();
     let tls = format!(

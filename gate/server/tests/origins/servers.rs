@@ -1,6 +1,7 @@
 //! Real servers on loopback, each connection handed to a program as inetd would; and lighttpd on a bound socket.
 
 use std::io::{Read as _, Write as _};
+use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -252,15 +253,16 @@ pub(crate) fn keygen(dir: &Path, name: &str, key_type: &str) {
     assert!(keygen.status().unwrap().success());
 }
 
-/// lighttpd with `git http-backend` behind it.
-pub(crate) struct Lighttpd {
+/// lighttpd with `git http-backend` behind it. It reads its files while it is used already, so that the scene outlives it.
+pub(crate) struct Lighttpd<'s> {
     pub(crate) addr: SocketAddr,
     child: Child,
+    _scene: PhantomData<&'s Scene>,
 }
 
-impl Lighttpd {
+impl<'s> Lighttpd<'s> {
     /// `more` is added to its configuration.
-    pub(crate) fn start(scene: &Scene, more: &str) -> Self {
+    pub(crate) fn start(scene: &'s Scene, more: &str) -> Self {
         let listener = loopback();
         let addr = listener.local_addr().unwrap();
         let dir = scene.dir.path();
@@ -283,7 +285,7 @@ impl Lighttpd {
         let script =
             "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec lighttpd -D -f lighttpd.conf";
         lighttpd.args(["-c", script]).stdin(OwnedFd::from(listener)).stderr(Stdio::null());
-        Self { addr, child: lighttpd.spawn().unwrap() }
+        Self { addr, child: lighttpd.spawn().unwrap(), _scene: PhantomData }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -291,7 +293,7 @@ impl Lighttpd {
     }
 }
 
-impl Drop for Lighttpd {
+impl Drop for Lighttpd<'_> {
     fn drop(&mut self) {
         drop(self.child.kill());
         self.child.wait().unwrap();

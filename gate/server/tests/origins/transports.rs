@@ -89,8 +89,9 @@ async fn http_redirects_are_followed_on_the_same_host() {
     let lighttpd = Lighttpd::start(&scene, "url.redirect = (\"^/moved/(.*)\" => \"/git/$1\")");
     let mirror = scene.mirror(&format!("http://{}/moved/origin.git", lighttpd.addr));
     follows(&scene, &mirror).await;
+    let other = Scene::sample();
     let elsewhere = Lighttpd::start(
-        &Scene::sample(),
+        &other,
         &format!(
             "url.redirect = (\"^/git/(.*)\" => \"http://localhost:{}/git/$1\")",
             lighttpd.addr.port()
