@@ -13,8 +13,12 @@ use crate::servers::{Kind, Server};
 fn follows(kind: Kind) {
     let env = TestEnv::new();
     let server = Server::start(&env, kind);
-    let gate = Gate::before(&env, &server);
-    let origin = Origin::sample(&env, "app");
+    follows_behind(&env, &server);
+}
+
+fn follows_behind(env: &TestEnv, server: &Server) {
+    let gate = Gate::before(env, server);
+    let origin = Origin::sample(env, "app");
     let url = gate.url(Door::Git, "app");
     let shown =
         |what: &str| assert_eq!(env.git(["ls-remote", &url]).out(), origin.listing(), "{what}");
@@ -32,7 +36,7 @@ fn follows(kind: Kind) {
     shown("a folder where a file was");
     origin.git(["branch", "-m", "main", "trunk"]);
     shown("the default branch renamed");
-    assert_eq!(symref(&env, &url), "ref: refs/heads/trunk\tHEAD");
+    assert_eq!(symref(env, &url), "ref: refs/heads/trunk\tHEAD");
     origin.git(["symbolic-ref", "HEAD", "refs/heads/topic/b/c"]);
     shown("HEAD at another branch");
     origin.git(["update-ref", "--no-deref", "HEAD", "refs/heads/trunk"]);
@@ -68,6 +72,15 @@ fn follows_an_origin_behind_git_daemon() {
 #[test]
 fn follows_an_origin_behind_ssh() {
     follows(Kind::Ssh);
+}
+
+#[test]
+fn follows_an_origin_behind_a_url_as_scp_writes_it() {
+    let env = TestEnv::new();
+    match Server::start_scp(&env) {
+        Some(server) => follows_behind(&env, &server),
+        None => eprintln!("left out: such a URL means port 22, which only root may open here"),
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! Sockets are bound here to port 0 and handed to the servers, so that no two tests ever race for a port.
 
 use std::fs::{File, Permissions};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -14,6 +15,8 @@ use std::sync::{Arc, Mutex, Once};
 use std::thread::JoinHandle;
 
 use crate::env::{TestEnv, clean, run};
+
+const SSH_PORT: u16 = 22;
 
 /// A server whose URLs lead to the test's origins.
 pub(crate) struct Server {
@@ -28,6 +31,8 @@ pub(crate) struct Server {
 pub(crate) enum Kind {
     Git,
     Ssh,
+    /// As `Ssh`, with the URL that scp would take, which has no place for a port.
+    Scp,
     Http,
     /// As `Http`, behind TLS with a CA of its own.
     Https,
@@ -46,6 +51,21 @@ impl Server {
         Self::start_on(env, kind, listener)
     }
 
+    /// Starts OpenSSH on port 22 of a loopback address of its own; `None` where only root may have that port.
+    pub(crate) fn start_scp(env: &TestEnv) -> Option<Self> {
+        let [.., a, b] = std::process::id().to_be_bytes();
+        for last in 1..255 {
+            let address = IpAddr::V4(Ipv4Addr::new(127, a | 1, b, last));
+            match TcpListener::bind((address, SSH_PORT)) {
+                Ok(listener) => return Some(Self::start_on(env, Kind::Scp, listener)),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => return None,
+                Err(error) => panic!("bind {address}, port {SSH_PORT}: {error}"),
+            }
+        }
+        panic!("every address of 127.{}.{b}.0/24 has port {SSH_PORT} in use", a | 1)
+    }
+
     /// Starts on a socket that is already bound: an origin that comes back.
     pub(crate) fn start_on(env: &TestEnv, kind: Kind, listener: TcpListener) -> Self {
         let addr = listener.local_addr().expect("the bound address");
@@ -54,7 +74,9 @@ impl Server {
         let origins = env.origins();
         let process = match kind {
             Kind::Git => Process::Listener(Listener::spawn(listener, git_daemon(env))),
-            Kind::Ssh => Process::Listener(Listener::spawn(listener, sshd(env, &files, addr))),
+            Kind::Ssh | Kind::Scp => {
+                Process::Listener(Listener::spawn(listener, sshd(env, &files, addr)))
+            }
             Kind::Http => Process::Child(lighttpd(env, &files, listener, "")),
             Kind::Https => {
                 let tls = certify(env, &files);
@@ -73,6 +95,7 @@ impl Server {
             Kind::Http => format!("http://{addr}/{name}.git"),
             Kind::Https => format!("https://{addr}/{name}.git"),
             Kind::Ssh => format!("ssh://{}@{addr}{origins}/{name}.git", user()),
+            Kind::Scp => format!("{}@{}:{origins}/{name}.git", user(), addr.ip()),
             Kind::File => format!("file://{origins}/{name}.git"),
         }
     }
@@ -80,7 +103,7 @@ impl Server {
     /// The keys of a `[[repo]]` entry that open this origin.
     pub(crate) fn repo_keys(&self) -> String {
         match self.kind {
-            Kind::Ssh => format!(
+            Kind::Ssh | Kind::Scp => format!(
                 "identity = \"{0}/id\"\nknown_hosts = \"{0}/known_hosts\"\n",
                 self.files.display()
             ),
@@ -220,7 +243,11 @@ fn sshd(env: &TestEnv, files: &Path, addr: SocketAddr) -> impl FnMut() -> Comman
     }
     let read = |name: &str| std::fs::read_to_string(files.join(name)).expect("read a public key");
     let host = read("host.pub").split(' ').take(2).collect::<Vec<_>>().join(" ");
-    std::fs::write(files.join("known_hosts"), format!("[{}]:{} {host}\n", addr.ip(), addr.port()))
+    let name = match addr.port() {
+        SSH_PORT => addr.ip().to_string(),
+        port => format!("[{}]:{port}", addr.ip()),
+    };
+    std::fs::write(files.join("known_hosts"), format!("{name} {host}\n"))
         .expect("write known_hosts");
     std::fs::write(files.join("authorized_keys"), read("id.pub")).expect("write authorized_keys");
     let (dir, home) = (files.display(), env.path(""));
