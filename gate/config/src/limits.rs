@@ -28,6 +28,8 @@ pub struct Limits {
     pub scan: Period,
     /// How long a push waits for a free scanner.
     pub scan_queue: Period,
+    /// How long a scanner that was started for the push likely to come next waits for it.
+    pub scanner_idle: Period,
     /// From the first byte of a forwarded push to the origin's report.
     pub forward: Period,
     /// The longest silence before a client is sent a keepalive, where the protocol has a sideband.
@@ -99,6 +101,7 @@ impl Default for Limits {
             session_queue: Period::from_secs(30),
             scan: Period::from_secs(120),
             scan_queue: Period::from_secs(60),
+            scanner_idle: Period::from_secs(30),
             forward: Period::from_secs(120),
             keepalive: Period::from_secs(5),
             accept_pause: Period::from_millis(100),

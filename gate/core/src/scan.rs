@@ -75,6 +75,8 @@ pub struct Options {
     pub deadline: Duration,
     /// How long a push waits for a scanner.
     pub queue: Duration,
+    /// How long a scanner in reserve waits to be used.
+    pub idle: Duration,
     /// Where the scanner's small directory is made, and large archives are unpacked from; the system's temporary
     /// directory without it.
     pub scratch: Option<PathBuf>,
@@ -182,7 +184,7 @@ impl Scanner {
     }
 
     /// Keeps a scanner ready, for a push that is likely to come: a client that asks to push has said so, and one that has
-    /// pushed often pushes again. It goes after half a minute without use. Must be called within the runtime.
+    /// pushed often pushes again. It goes after [`Options::idle`] without use. Must be called within the runtime.
     pub fn warm(&self) {
         spare::keep(&self.shared);
     }

@@ -134,14 +134,12 @@ impl App {
     }
 }
 
-/// How often idle mirrors are looked for.
-const ROUND: Duration = Duration::from_secs(30);
-
-/// Closes idle mirrors until the hall closes.
+/// Closes idle mirrors until the hall closes. A mirror is found idle after at most a quarter more than its limit.
 async fn close_idle(hall: Hall) {
     loop {
+        let idle = hall.gate.config().limits.mirror_idle.duration();
         tokio::select! {
-            () = tokio::time::sleep(ROUND) => {}
+            () = tokio::time::sleep(idle / 4) => {}
             () = hall.closing.cancelled() => return,
         }
         let closed = hall.gate.close_idle();
@@ -182,6 +180,7 @@ pub fn scanner(config: &Config, scratch: Option<PathBuf>) -> Result<scan::Option
         scanners: config.scan.scanners.map_or(cores, Into::into),
         deadline: limits.scan.duration(),
         queue: limits.scan_queue.duration(),
+        idle: limits.scanner_idle.duration(),
         scratch,
         patch_source: program,
         unpack: scan::UnpackLimits {

@@ -7,9 +7,6 @@ use tokio::time::sleep;
 
 use super::{Early, Shared};
 
-/// How long a scanner waits to be used; it burns nothing, but holds some 40 MB.
-const KEPT: Duration = Duration::from_secs(30);
-
 /// The place of the scanner in reserve.
 #[derive(Debug, Default)]
 pub(super) struct Spare(Mutex<Option<Early>>);
@@ -30,13 +27,17 @@ pub(super) fn keep(shared: &Arc<Shared>) {
     if spare.is_none()
         && let Some(early) = shared.start_early()
     {
-        tokio::spawn(expire(Arc::downgrade(shared), early.abort_handle().id()));
+        tokio::spawn(expire(
+            Arc::downgrade(shared),
+            early.abort_handle().id(),
+            shared.options.idle,
+        ));
         *spare = Some(early);
     }
 }
 
-async fn expire(shared: Weak<Shared>, this: tokio::task::Id) {
-    sleep(KEPT).await;
+async fn expire(shared: Weak<Shared>, this: tokio::task::Id, after: Duration) {
+    sleep(after).await;
     if let Some(shared) = shared.upgrade() {
         let unused = shared.spare.lock().take_if(|early| early.abort_handle().id() == this);
         drop(unused);

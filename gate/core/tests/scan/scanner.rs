@@ -27,6 +27,7 @@ pub(crate) fn options() -> Options {
         scanners: 2,
         deadline: Duration::from_secs(120),
         queue: Duration::from_secs(60),
+        idle: Duration::from_secs(30),
         scratch: None,
         patch_source: PathBuf::from(env!("CARGO_BIN_EXE_patch-source")),
         unpack: UnpackLimits::default(),

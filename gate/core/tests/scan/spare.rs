@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use gate_core::scan::{Options, Scanner};
 
@@ -65,4 +66,19 @@ async fn one_started_from_a_binary_that_was_replaced_is_not_used() {
     fs::write(dir.path().join("new"), "#!/bin/sh\nexit 77\n").unwrap();
     fs::rename(dir.path().join("new"), &binary).unwrap();
     Push::new().blob("a", "clean\n").scan_by(&scanner).await.expect_err("the new one is none");
+}
+
+#[tokio::test]
+async fn one_that_nobody_uses_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let idle = Duration::from_millis(200);
+    let options = Options { scratch: Some(dir.path().to_owned()), idle, ..options() };
+    let scanner = Scanner::new(options);
+    while scanners_of(dir.path()).is_empty() {
+        scanner.warm();
+        tokio::task::yield_now().await;
+    }
+    while !scanners_of(dir.path()).is_empty() {
+        tokio::task::yield_now().await;
+    }
 }
