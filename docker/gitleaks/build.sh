@@ -66,7 +66,7 @@ wheel() {
 
 libraries() {
   printf '#include <re2/re2.h>\nint main() { return 0; }\n' | g++ -x c++ -static -o "$work/probe" - -lre2 2>/dev/null &&
-    pkg-config --exists re2 || debian "${LIBRARIES[@]}"
+    pkg-config --exists re2 2>/dev/null || debian "${LIBRARIES[@]}"
 }
 
 debian() {
