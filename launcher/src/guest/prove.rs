@@ -1,7 +1,7 @@
 //! The self-test, in the agent's own network namespace. Whatever is not proved is broken.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use super::spec::{By, Line, Ready, Sidecar, Spec, Target};
@@ -133,23 +133,17 @@ fn check_closed(
                 Some((format!("resolver {resolver}"), why))
             }));
         }
-        for (name, address) in reached {
-            asked.push(scope.spawn(move || {
-                let what = format!("frames to {name}");
-                let IpAddr::V4(address) = address else {
-                    return Some((what, "it has no IPv4 address".to_owned()));
-                };
-                prove_silent(*address, &spec.forward_to, wait).err().map(|why| (what, why))
-            }));
-        }
-        asked
+        // One after the other: each has the one route to the address outside lead by way of its sidecar.
+        let frames = scope.spawn(move || {
+            reached.iter().filter_map(|(name, address)| ask_silent(name, *address, spec)).collect()
+        });
+        let grief = || ("self-test".to_owned(), "a check came to grief".to_owned());
+        let mut found: Vec<(String, String)> = asked
             .into_iter()
-            .filter_map(|thread| {
-                let panicked =
-                    || Some(("self-test".to_owned(), "a check came to grief".to_owned()));
-                thread.join().unwrap_or_else(|_| panicked())
-            })
-            .collect()
+            .filter_map(|thread| thread.join().unwrap_or_else(|_| Some(grief())))
+            .collect();
+        found.extend(frames.join().unwrap_or_else(|_| vec![grief()]));
+        found
     })
 }
 
@@ -169,14 +163,18 @@ fn resolvers() -> Vec<SocketAddr> {
         .collect()
 }
 
-fn prove_silent(sidecar: Ipv4Addr, to: &[Ipv4Addr], wait: Duration) -> Result<(), String> {
-    forward::prove_silent(sidecar, to, wait.min(FRAME_WAIT)).map_err(|error| {
-        let cause = std::error::Error::source(&error).map(|source| format!(": {source}"));
-        format!("{error}{}", cause.unwrap_or_default())
-    })
+fn ask_silent(name: &str, sidecar: IpAddr, spec: &Spec) -> Option<(String, String)> {
+    let what = format!("frames to {name}");
+    let IpAddr::V4(sidecar) = sidecar else {
+        return Some((what, "it has no IPv4 address".to_owned()));
+    };
+    let error = forward::prove_silent(sidecar, &spec.forward_to, FRAME_WAIT).err()?;
+    let cause = std::error::Error::source(&error).map(|source| format!(": {source}"));
+    Some((what, format!("{error}{}", cause.unwrap_or_default())))
 }
 
-/// A neighbour on the same bridge answers within microseconds.
+/// A neighbour on the same bridge answers within microseconds. Three sidecars are silent for as long, one
+/// after the other, as every other question waits for its answer.
 const FRAME_WAIT: Duration = Duration::from_millis(150);
 
 /// Addresses besides loopback's, as /proc/net/if_inet6 writes them.

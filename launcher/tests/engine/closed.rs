@@ -77,15 +77,36 @@ fn an_ipv6_address_is_found() {
 #[test]
 fn a_sidecar_that_routes_is_found() {
     let Some(mut bench) = Bench::new("t-routes") else { return };
-    bench.script(SCRIPT);
-    let mut filter = None;
-    let ran = launch_with_hole(&mut bench, "start agent", || {
-        filter = Some(BridgeFilterOff::now());
-        let sysctl = "echo 1 > /proc/sys/net/ipv4/ip_forward";
-        succeed(&mut in_netns("bottle-pipelock-t-routes", &["sh", "-c", sysctl]));
-    });
-    drop(filter);
-    refused(&bench, &ran, "frames to pipelock: it routes");
+    each_that_routes_is_found(&mut bench, "");
+}
+
+/// There the probe is in the agent's own network stack, and the frames are gVisor's.
+#[test]
+fn a_sidecar_that_routes_is_found_from_gvisor() {
+    let Some(mut bench) = Bench::new("t-gv-routes") else { return };
+    if bench.knows_gvisor() {
+        each_that_routes_is_found(&mut bench, "runtime = \"runsc\"\n");
+    }
+}
+
+/// Each in turn, beside one that does not.
+fn each_that_routes_is_found(bench: &mut Bench, runtime: &str) {
+    for sidecar in ["pipelock", "git-gate"] {
+        bench.manifest(&format!(
+            "{runtime}[agent]\nimage = \"{AGENT_IMAGE}\"\ncommand = [\"sh\", \"-c\", \"{SCRIPT}\"]\n\
+             [[git]]\nname = \"app\"\nupstream = \"https://git.test/app\"\n"
+        ));
+        let container = format!("bottle-{sidecar}-{}", bench.name);
+        let mut filter = None;
+        let ran = launch_with_hole(bench, "start agent", || {
+            filter = Some(BridgeFilterOff::now());
+            let sysctl = "echo 1 > /proc/sys/net/ipv4/ip_forward";
+            succeed(&mut in_netns(&container, &["sh", "-c", sysctl]));
+        });
+        drop(filter);
+        refused(bench, &ran, &format!("\n  frames to {sidecar}: it routes"));
+        assert_eq!(ran.err.matches("frames to").count(), 1, "{ran:?}");
+    }
 }
 
 #[test]

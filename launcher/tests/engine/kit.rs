@@ -131,6 +131,16 @@ impl Bench {
         left
     }
 
+    /// Whether the engine knows gVisor; says so when the test is skipped for that.
+    pub(crate) fn knows_gvisor(&self) -> bool {
+        let runtimes = docker(&["info", "-f", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"]);
+        let knows = runtimes.split(' ').any(|name| name == "runsc");
+        if !knows {
+            skipped(self.name, "the engine knows no runtime `runsc` (gVisor, with --net-raw)");
+        }
+        knows
+    }
+
     fn sweep(&self) {
         self.bottle(&["cleanup", "--force", self.name]);
     }

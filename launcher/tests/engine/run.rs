@@ -168,24 +168,28 @@ fn the_doctor_proves_a_network_closed_and_leaves_nothing() {
 #[test]
 fn gvisor_runs_it_where_the_engine_knows_it() {
     let Some(bench) = Bench::new("t-gvisor") else { return };
-    let runtimes = docker(&["info", "-f", "{{range $name, $_ := .Runtimes}}{{$name}} {{end}}"]);
-    if !runtimes.split(' ').any(|name| name == "runsc") {
-        return crate::kit::skipped(
-            "t-gvisor",
-            "the engine knows no runtime `runsc` (gVisor, with --net-raw)",
-        );
+    if !bench.knows_gvisor() {
+        return;
     }
+    std::fs::write(bench.home.path().join("secret"), "x").expect("a file");
     bench.manifest(&format!(
-        "runtime = \"runsc\"\n[agent]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat /proc/version; id -u; cat /proc/1/status | grep CapEff; curl -sS -m 5 https://blocked.test/; curl -sS -m 3 --noproxy '*' http://198.51.100.7/\"]\n",
+        "runtime = \"runsc\"\n[agent]\nimage = \"{}\"\ncommand = [\"sh\", \"-c\", \"cat /proc/version; id -u; \
+         curl -sS -m 5 https://blocked.test/; curl -sS -o /tmp/x -w '%{{http_code}}' http://cred-proxy:9099/a/app/git-receive-pack; \
+         git ls-remote git://git-gate/nothing; curl -sS -m 3 --noproxy '*' http://198.51.100.7/\"]\n\
+         [[git]]\nname = \"app\"\nupstream = \"https://git.test/app\"\n\
+         [[cred_proxy.routes]]\npath = \"/a/\"\nupstream = \"https://api.test\"\nauth_scheme = \"token\"\ntoken_file = \"~/secret\"\n",
         crate::kit::AGENT_IMAGE
     ));
     let ran = bench.run();
     assert_ne!(ran.code, Some(0), "nobody answers outside: {ran:?}");
-    assert!(ran.out.contains("gvisor") && ran.out.contains("\n1000\n"), "{ran:?}");
-    assert!(
-        ran.err.contains("CONNECT tunnel failed, response 403"),
-        "pipelock is reached: {ran:?}"
-    );
+    assert!(ran.out.contains("gvisor") && ran.out.ends_with("\n1000\n403"), "{ran:?}");
+    for said in [
+        "CONNECT tunnel failed, response 403",
+        "repository 'nothing' not found",
+        "Failed to connect to 198.51.100.7",
+    ] {
+        assert!(ran.err.contains(said), "{said}: {ran:?}");
+    }
 }
 
 /// Named, but with no network of its own: the self-test sees as much from beside.
