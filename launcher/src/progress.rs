@@ -19,10 +19,13 @@ impl Progress {
         let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = ProgressBar::new_spinner().with_style(style);
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
+            ProgressBar::new_spinner().with_style(style)
         });
+        // A dumb terminal gets lines: the bar would hide there, and its lines with it.
+        let bar = bar.filter(|bar| !bar.is_hidden());
+        if let Some(bar) = &bar {
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
         Self { bar, step: RefCell::new(None), quiet }
     }
 

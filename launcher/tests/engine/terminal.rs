@@ -86,6 +86,42 @@ impl Terminal {
     pub(crate) fn end(mut self) -> Option<i32> {
         self.child.wait().expect("it ends").code()
     }
+
+    /// All that is shown until it ends.
+    fn rest(mut self) -> (String, Option<i32>) {
+        while let Ok(bytes) = self.screen.recv_timeout(DEADLINE) {
+            self.seen.extend(bytes);
+        }
+        (String::from_utf8_lossy(&self.seen).into_owned(), self.end())
+    }
+
+    /// The `bottle` in it.
+    fn bottle(&self) -> u32 {
+        let python = self.child.id();
+        let path = format!("/proc/{python}/task/{python}/children");
+        let mut pid = None;
+        crate::kit::await_that("python starts bottle", || {
+            let children = std::fs::read_to_string(&path).unwrap_or_default();
+            // What else is started is the shell's way to python.
+            pid = children
+                .split_whitespace()
+                .find(|pid| {
+                    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+                        .is_ok_and(|it| it == "bottle\n")
+                })
+                .and_then(|pid| pid.parse().ok());
+            pid.is_some()
+        });
+        pid.expect("it was waited for")
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Without its terminal a `bottle` hangs up, also a stopped one.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 fn watch(mut out: ChildStdout) -> Receiver<Vec<u8>> {
@@ -155,4 +191,81 @@ fn it_is_left_and_taken_up_again() {
     again.expect(b"got bye");
     assert_eq!(again.end(), Some(9));
     assert_eq!(bench.left(), Vec::<String>::new());
+}
+
+/// The steps a launch shows when it is over with them.
+const STEPS: [&str; 4] = [
+    "images",
+    "networks",
+    "containers",
+    "self-test: the sidecars are ready, and nothing else is reached",
+];
+
+/// `STEP  1.2s`
+fn is_step(line: &str) -> bool {
+    let time = STEPS.iter().find_map(|step| line.strip_prefix(step)?.strip_prefix("  "));
+    time.and_then(|time| time.strip_suffix('s')).is_some_and(|time| time.parse::<f32>().is_ok())
+}
+
+#[test]
+fn a_terminal_shows_a_spinner_with_the_time_and_a_pipe_lines() {
+    const COLUMNS: u16 = 100;
+    let Some(mut bench) = Bench::new("t-spinner") else { return };
+    bench.script("echo the agent");
+    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    bench.variables =
+        vec![variable("TERM", "xterm"), variable("BOTTLE_STOP_AFTER", "start pipelock")];
+    let terminal = Terminal::open(&bench, &["run", bench.name], 24, COLUMNS);
+    let bottle = terminal.bottle();
+    crate::kit::await_that("start pipelock", || crate::kit::is_stopped(bottle));
+    // Held for more than a second, so that the time has to go on.
+    let began = Instant::now();
+    crate::kit::await_that("a second passes", || began.elapsed() > Duration::from_millis(1100));
+    let pid = rustix::process::Pid::from_raw(bottle.cast_signed()).expect("a process");
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("it is ours");
+    let (screen, code) = terminal.rest();
+    assert_eq!(code, Some(0), "{screen}");
+    let shown = console::strip_ansi_codes(&screen);
+    // What stays is written over the whole line, and the spinner goes on in the next one.
+    let lines: Vec<String> = shown
+        .split(['\r', '\n'])
+        .flat_map(|text| {
+            let text: Vec<char> = text.chars().collect();
+            text.chunks(COLUMNS.into()).map(|it| it.iter().collect::<String>()).collect::<Vec<_>>()
+        })
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    for step in STEPS {
+        assert!(
+            lines.iter().any(|line| line.starts_with(step) && is_step(line)),
+            "{step}: {screen:?}"
+        );
+    }
+    // `⠁ containers 1s`: a glyph, what runs, for how long.
+    let spun = |step: &str| -> Vec<(&str, &str)> {
+        let parts = lines.iter().filter_map(|line| line.split_once(' '));
+        let mut spun: Vec<_> = parts
+            .filter(|(glyph, _)| glyph.chars().count() == 1 && !glyph.is_ascii())
+            .filter_map(|(glyph, rest)| Some((glyph, rest.strip_prefix(step)?.trim_start())))
+            .collect();
+        spun.dedup();
+        spun
+    };
+    let glyphs: std::collections::HashSet<&str> =
+        spun(STEPS[3]).iter().map(|(glyph, _)| *glyph).collect();
+    assert!(glyphs.len() > 1, "it turns: {screen:?}");
+    assert!(
+        spun("containers").iter().any(|(_, time)| *time == "1s" || *time == "2s"),
+        "{screen:?}"
+    );
+    assert!(shown.ends_with("the agent\r\n"), "{screen:?}");
+
+    // A terminal that can't move its cursor, and no terminal.
+    bench.variables = vec![variable("TERM", "dumb")];
+    let (dumb, code) = Terminal::open(&bench, &["run", bench.name], 24, COLUMNS).rest();
+    assert_eq!(code, Some(0), "{dumb}");
+    let piped = bench.run();
+    for text in [dumb.strip_suffix("the agent\r\n").unwrap_or_default(), &piped.err] {
+        assert!(text.lines().all(is_step) && text.lines().count() == STEPS.len(), "{text:?}");
+    }
 }
