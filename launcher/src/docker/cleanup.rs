@@ -1,10 +1,16 @@
 //! Removes what launches made: after any crash, in any order, twice.
 
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bollard::query_parameters::{RemoveContainerOptionsBuilder, RemoveVolumeOptions};
-
+use bollard::errors::Error as Refusal;
+use bollard::models::EventMessage;
+use bollard::query_parameters::{
+    EventsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
+};
 use futures_util::future::join_all;
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::Instant;
 
 use super::engine::{Engine, EngineError, Step, dress, is_gone};
 use super::find::{self, Found, Kind};
@@ -13,10 +19,8 @@ use crate::guest::hold;
 use crate::host::Host;
 use crate::names::BottleName;
 
-/// How long removing is tried again.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two tries.
-const BREATH: Duration = Duration::from_millis(100);
+/// How long the engine's word is waited for that a thing in the way has ended.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to be done with one bottle.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -49,13 +53,16 @@ impl Engine {
 
     /// Removes the things, containers first. What is gone already is no error.
     ///
-    /// Goes on after a refusal, so that one stuck thing does not keep the others, and asks again for a
-    /// while: another `bottle` may be removing the containers that keep a network.
+    /// Goes on after a refusal, so that one stuck thing does not keep the others, and asks again when the
+    /// engine tells of an end: another `bottle` may be removing the containers that keep a network.
     ///
     /// # Errors
     /// The last refusals, each with the engine's words.
     pub async fn remove(&self, things: &[Found]) -> Result<(), Vec<EngineError>> {
         let until = Instant::now() + PATIENCE;
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut ends = std::pin::pin!(self.ends_since(began));
+        let mut last = false;
         loop {
             let mut refusals = Vec::new();
             for kind in [Kind::Container, Kind::Network, Kind::Volume] {
@@ -66,31 +73,37 @@ impl Engine {
             if refusals.is_empty() {
                 return Ok(());
             }
-            if Instant::now() >= until {
+            if last {
                 return Err(refusals);
             }
-            tokio::time::sleep(BREATH).await;
+            // Whatever does not let us wait for long leaves one more try.
+            let end = tokio::time::timeout_at(until, ends.next()).await;
+            last = !matches!(end, Ok(Some(Ok(_))));
         }
     }
 
     /// Removes all that one launch made.
-    ///
-    /// Looks again until nothing is found: the engine may still be making what it was asked for last.
     pub(super) async fn remove_launch(
         &self,
         bottle: &BottleName,
         launch: &str,
     ) -> Result<(), Vec<EngineError>> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let found = self.find(Some(bottle)).await.map_err(|error| vec![error])?;
-            let own: Vec<Found> = found.into_iter().filter(|it| it.launch == launch).collect();
-            if own.is_empty() || Instant::now() >= until {
-                return Ok(());
-            }
-            self.remove(&own).await?;
-            tokio::time::sleep(BREATH).await;
-        }
+        let found = self.find(Some(bottle)).await.map_err(|error| vec![error])?;
+        let own: Vec<Found> = found.into_iter().filter(|it| it.launch == launch).collect();
+        self.remove(&own).await
+    }
+
+    /// Each end of a container, a network or a volume, of any bottle and of none.
+    ///
+    /// Asked for when it is first awaited; the engine keeps what it told of before.
+    fn ends_since(&self, began: u64) -> impl Stream<Item = Result<EventMessage, Refusal>> {
+        let filters = HashMap::from([
+            ("type", vec!["container", "network", "volume"]),
+            ("event", vec!["destroy", "disconnect", "unmount"]),
+        ]);
+        let options =
+            EventsOptionsBuilder::default().since(&began.to_string()).filters(&filters).build();
+        self.docker.events(Some(options))
     }
 
     async fn remove_one(&self, thing: &Found) -> Result<(), EngineError> {

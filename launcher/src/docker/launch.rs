@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
+use bollard::errors::Error as Refusal;
 use bollard::models::{
     EndpointSettings, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
     VolumeCreateRequest,
 };
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 use futures_util::future::join_all;
+use tokio_util::task::TaskTracker;
 
+use super::cleanup::PATIENCE;
 use super::engine::{Engine, EngineError, Kind, Step, ask};
 use super::prove::{self, NotClosed};
 use super::spec::{self, Launching};
@@ -62,6 +65,8 @@ pub struct Launch<'l> {
     progress: &'l Progress,
     options: Options,
     id: String,
+    /// What the engine was asked to make, and has not answered.
+    asked: TaskTracker,
 }
 
 impl<'l> Launch<'l> {
@@ -74,7 +79,7 @@ impl<'l> Launch<'l> {
     ) -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let id = format!("{:x}-{}", now.unwrap_or_default().as_nanos(), std::process::id());
-        Self { engine, plan, host, progress, options, id }
+        Self { engine, plan, host, progress, options, id, asked: TaskTracker::new() }
     }
 
     /// Makes everything, up to an agent whose network is proved closed and which is still held back.
@@ -157,6 +162,10 @@ impl<'l> Launch<'l> {
     /// # Errors
     /// What the engine refuses to remove.
     pub async fn undo(&self) -> Result<(), Vec<EngineError>> {
+        self.asked.close();
+        if tokio::time::timeout(PATIENCE, self.asked.wait()).await.is_err() {
+            tracing::warn!("the engine may still make something: bottle cleanup finds it");
+        }
         self.engine.remove_launch(&self.plan.bottle, &self.id).await
     }
 
@@ -194,7 +203,8 @@ impl<'l> Launch<'l> {
             ..Default::default()
         };
         let step = self.step("create network", &network.name);
-        Ok(ask(&step, self.engine.docker.create_network(request)).await?.id)
+        let docker = self.engine.docker.clone();
+        Ok(self.make(&step, async move { docker.create_network(request).await }).await?.id)
     }
 
     async fn create_volume(&self, name: &str, launching: &Launching) -> Result<(), EngineError> {
@@ -204,7 +214,8 @@ impl<'l> Launch<'l> {
             ..Default::default()
         };
         let step = self.step("create volume", name);
-        ask(&step, self.engine.docker.create_volume(request)).await.map(|_| ())
+        let docker = self.engine.docker.clone();
+        self.make(&step, async move { docker.create_volume(request).await }).await.map(|_| ())
     }
 
     async fn start_sidecar(
@@ -258,12 +269,24 @@ impl<'l> Launch<'l> {
         let body = spec::body(container, command, launching);
         let options = CreateContainerOptionsBuilder::default().name(&container.name).build();
         let step = self.step("create", &container.name);
-        ask(&step, self.engine.docker.create_container(Some(options), body)).await?;
+        let docker = self.engine.docker.clone();
+        self.make(&step, async move { docker.create_container(Some(options), body).await }).await?;
         Ok(())
     }
 
     async fn start(&self, container: &ContainerPlan) -> Result<(), EngineError> {
         self.engine.start(&container.name, self.bottle()).await
+    }
+
+    /// Asks the engine to make something. It makes it even when nobody listens any more, as after a signal.
+    async fn make<T: Send + 'static>(
+        &self,
+        step: &Step,
+        call: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let made = self.asked.spawn(call).await;
+        ask(step, std::future::ready(made.expect("a call does not panic, and nobody aborts it")))
+            .await
     }
 
     /// Stops the launcher after the step a test asked for, so that it can be killed there.

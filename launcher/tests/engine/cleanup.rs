@@ -11,7 +11,7 @@ fn what_only_bears_the_name_is_left_alone() {
     let ran = bench.run();
     let cleanup = bench.bottle(&["cleanup", "--force", bench.name]);
     let still = docker(&["ps", "-aq", "--filter", "name=bottle-pipelock-t-foreign"]);
-    docker(&["rm", "bottle-pipelock-t-foreign"]);
+    docker(&["rm", "-v", "bottle-pipelock-t-foreign"]);
     docker(&["volume", "rm", "bottle-work-t-foreign"]);
     assert!(ran.err.contains("not made by bottle, remove it yourself"), "{ran:?}");
     assert_eq!(cleanup.out, "nothing is left over\n");

@@ -79,7 +79,7 @@ fn an_orphan_of_any_part_stops_the_launch_before_it_begins() {
         let name = format!("bottle-{part}");
         crate::kit::docker(&["create", "--name", &name, AGENT_IMAGE, "true"]);
         let ran = bench.run();
-        crate::kit::docker(&["rm", &name]);
+        crate::kit::docker(&["rm", "-v", &name]);
         assert_eq!(ran.code, Some(69), "{ran:?}");
         assert!(ran.err.contains(&format!("container {name} (created, Created")), "{ran:?}");
         assert!(ran.err.contains("next: run `bottle cleanup t-orphan`"), "{ran:?}");
@@ -89,7 +89,7 @@ fn an_orphan_of_any_part_stops_the_launch_before_it_begins() {
     let name = "bottle-git-gate-t-orphan";
     crate::kit::docker(&["create", "--name", name, AGENT_IMAGE, "true"]);
     let ran = bench.run();
-    crate::kit::docker(&["rm", name]);
+    crate::kit::docker(&["rm", "-v", name]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     // Where it has one, it is; and so is a cred-proxy.
     std::fs::write(bench.home.path().join("secret"), "x").expect("a file");
@@ -102,7 +102,7 @@ fn an_orphan_of_any_part_stops_the_launch_before_it_begins() {
         let name = format!("bottle-{part}");
         crate::kit::docker(&["create", "--name", &name, AGENT_IMAGE, "true"]);
         let ran = bench.run();
-        crate::kit::docker(&["rm", &name]);
+        crate::kit::docker(&["rm", "-v", &name]);
         assert_eq!(ran.code, Some(69), "{ran:?}");
         assert!(ran.err.contains(&format!("container {name} (created, Created")), "{ran:?}");
         assert!(!ran.err.contains("images"), "no work has begun: {ran:?}");

@@ -48,7 +48,7 @@ fn a_name_that_is_taken_in_the_meantime() {
     let ran = spoiled(&mut bench, "images", || {
         docker(&["create", "--name", "bottle-pipelock-t-conflict", AGENT_IMAGE, "true"]);
     });
-    docker(&["rm", "bottle-pipelock-t-conflict"]);
+    docker(&["rm", "-v", "bottle-pipelock-t-conflict"]);
     told(
         &ran,
         "create bottle-pipelock-t-conflict",
@@ -69,7 +69,7 @@ fn a_network_that_is_gone() {
     told(&ran, step, "not found", "bottle cleanup t-gone; then bottle run t-gone");
     assert_eq!(bench.left(), Vec::<String>::new());
     let ran = spoiled(&mut bench, "copy pipelock", || {
-        docker(&["rm", "bottle-pipelock-t-gone"]);
+        docker(&["rm", "-v", "bottle-pipelock-t-gone"]);
     });
     let step = "connect to the egress network: bottle-pipelock-t-gone";
     told(&ran, step, "No such container", "bottle cleanup t-gone; then bottle run t-gone");
@@ -80,7 +80,7 @@ fn a_network_that_is_gone() {
 fn a_container_that_is_gone() {
     let Some(mut bench) = Bench::new("t-vanished") else { return };
     let ran = spoiled(&mut bench, "create pipelock", || {
-        docker(&["rm", "bottle-pipelock-t-vanished"]);
+        docker(&["rm", "-v", "bottle-pipelock-t-vanished"]);
     });
     let step = "copy files into bottle-pipelock-t-vanished";
     told(&ran, step, "No such container", "bottle cleanup t-vanished");
