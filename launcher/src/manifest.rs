@@ -8,6 +8,7 @@ mod egress;
 mod files;
 mod git;
 pub mod git_url;
+mod hostname;
 mod limits;
 mod reader;
 mod routes;

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use gate_config::{Config, ResolvedRepo};
 use gate_store::{IndexError, Snapshot};
-use proto::receive_pack::{PushRequest, Reply};
+use proto::receive_pack::{PushRequest, Reply, Report};
 use proto::send_pack::Update;
 use tokio_util::task::TaskTracker;
 
@@ -73,6 +73,13 @@ pub struct Pushed {
     pub refs: usize,
     /// Refs the origin took.
     pub ok: usize,
+}
+
+/// What the client is told in the end.
+#[derive(Debug)]
+struct Settled {
+    report: Report,
+    lines: Vec<String>,
 }
 
 /// Serves one session of receive-pack, and logs one event `pushed` or `refused` if it was a push.

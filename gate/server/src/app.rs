@@ -205,15 +205,3 @@ fn gitleaks(configured: Option<&Path>, program: &Path) -> PathBuf {
     let found = std::iter::once(beside.clone()).chain(on_path).find(|file| file.is_file());
     found.unwrap_or(beside)
 }
-
-/// An error and all that caused it, on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        next = error.source();
-    }
-    line
-}

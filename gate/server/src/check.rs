@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::app;
 use crate::doors::ssh::Keys;
 use crate::origin::Origins;
+use crate::telemetry::chain;
 
 /// Origins asked at once.
 const ORIGINS: usize = 8;
@@ -106,7 +107,7 @@ fn data(dir: &Path) -> Outcome {
 fn ssh_keys(file: &Path) -> Outcome {
     match Keys::read(file) {
         Ok(keys) => Outcome::Good(format!("{} may come in", keys.count())),
-        Err(error) => Outcome::Bad(format!("{}: {}", file.display(), app::chain(&error))),
+        Err(error) => Outcome::Bad(format!("{}: {}", file.display(), chain(&error))),
     }
 }
 
@@ -120,7 +121,7 @@ async fn scanner(config: &Config) -> Outcome {
             "gitleaks {} ({}) found the canary, sha256 {}",
             build.version, build.engine, build.digest
         )),
-        Err(error) => Outcome::Bad(app::chain(&error)),
+        Err(error) => Outcome::Bad(chain(&error)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[egress]`: the hosts that pipelock lets through, and why a git upstream is never among them.
 
-use super::git::{GitUpstream, is_host};
+use super::git::GitUpstream;
+use super::hostname::is_host;
 use super::reader::{At, Table};
 use super::routes::Route;
 use crate::problem::{Problem, nearest};

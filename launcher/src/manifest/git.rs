@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 
 use super::git_url::{GitUrl, GitUrlError, Scheme};
+use super::hostname::is_host;
 use super::reader::{At, Table};
 use super::{SecretSource, address, check_unique, existing_file, routes};
 use crate::host::Host;
@@ -176,16 +177,6 @@ fn read_extra_hosts(
         }
     }
     hosts
-}
-
-pub(super) fn is_host(text: &str) -> bool {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-    };
-    text.len() <= 253 && text.split('.').all(label)
 }
 
 fn check_name(name: &At<String>, problems: &mut Vec<Problem>) -> bool {

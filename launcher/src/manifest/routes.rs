@@ -1,6 +1,6 @@
 //! `[[cred_proxy.routes]]`: the APIs to which a credential is added.
 
-use super::git::is_host;
+use super::hostname::is_host;
 use super::reader::{At, Table};
 use super::{SecretSource, check_unique, existing_file};
 use crate::host::Host;

@@ -9,19 +9,13 @@ use proto::receive_pack::{Command, Outcome, RefReport, Report};
 use proto::send_pack::Update;
 use tracing::{error, warn};
 
+use super::Settled;
 use super::refused::{By, chain};
 use super::stages::Receipt;
 use super::tail::Tail;
 use crate::blocking::run;
 use crate::forward::Fate;
 use crate::policy::Refusal;
-
-/// What the client is told in the end.
-#[derive(Debug)]
-pub(super) struct Settled {
-    pub(super) report: Report,
-    pub(super) lines: Vec<String>,
-}
 
 /// What git's receive-pack says when a ref is not at the value to compare with.
 const LOST_RACES: [&str; 6] = [

@@ -1,5 +1,6 @@
 //! Makes text of bytes: what the scanner's regular expressions can see.
 
+use bstr::ByteSlice;
 use memchr::memchr;
 
 /// Stands for every byte that is no text: NUL, and what is not UTF-8. RE2 never matches invalid UTF-8, so one such byte
@@ -33,6 +34,16 @@ pub(super) fn sanitize(text: &mut [u8], from: usize, at_end: bool) -> usize {
         at += nul + 1;
     }
     end
+}
+
+/// Nine of ten bytes are printable ASCII, or all of it is UTF-8 without control characters.
+pub(super) fn reads_as_text(bytes: &[u8]) -> bool {
+    let is_space = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r');
+    let printable = bytes.iter().filter(|byte| matches!(byte, b' '..=b'~') || is_space(**byte));
+    printable.count() * 10 >= bytes.len() * 9
+        || bytes
+            .to_str()
+            .is_ok_and(|text| text.bytes().all(|byte| is_space(byte) || !byte.is_ascii_control()))
 }
 
 /// UTF-16 as its first bytes show it.

@@ -270,7 +270,7 @@ impl Visitor {
         match Keys::read(file) {
             Ok(keys) => keys.admit(key),
             Err(error) => {
-                let error = crate::app::chain(&error);
+                let error = crate::telemetry::chain(&error);
                 warn!(error.chain = error, "listen.ssh_keys opens to nobody");
                 false
             }

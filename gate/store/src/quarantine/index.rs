@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use super::idx::{self, IdxEntry};
 use super::receive::{Received, receive};
 use super::resolve::{Resolved, Shared, Worker};
-use super::{Check, IndexError, IndexLimits, IndexProgress, thin};
+use super::thin::Bases;
+use super::{Check, IndexError, IndexLimits, IndexProgress};
 use crate::fsck::{Fsck, FsckError};
 use crate::packs::LARGE_PACK;
 use crate::{Interrupt, Kind, Pack, PackSet, files, ids};
@@ -68,7 +69,7 @@ impl Indexing<'_> {
             received.entries.ids[number as usize] = Some(id);
             received.entries.kinds[number as usize] = Some(kind);
         }
-        let added = thin::complete(self, &mut received, file, &path, &used)?;
+        let added = self.bases().complete(&mut received, file, &path, &used)?;
         let (entries, kinds, twice) = self.sorted(&received)?;
         let name = format!("pack-{}.pack", received.trailer);
         let path_in = self.dir.join(name);
@@ -84,6 +85,10 @@ impl Indexing<'_> {
             }
         }
         Ok((Some(IndexedPack { pack, added, twice, kinds: kinds.into(), broken }), bytes))
+    }
+
+    fn bases(&self) -> Bases<'_> {
+        Bases { format: self.format, have: self.have, interrupt: self.interrupt }
     }
 
     /// Turns every delta into an object; also tells which bases were not in the pack.
@@ -125,7 +130,7 @@ impl Indexing<'_> {
         let (mut made, mut fsck) = resolve_all(&shared, deltas, &mut tell)?;
         let mut used = Vec::new();
         let mut worker = Worker::new(&shared, self.new_fsck());
-        thin::resolve(self, &shared, &mut worker, &mut used)?;
+        self.bases().resolve(&shared, &mut worker, &mut used)?;
         made.append(&mut worker.made);
         fsck.extend(worker.fsck.take());
         tell(made.len() as u32);

@@ -7,7 +7,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bstr::ByteSlice;
 
 use super::archive::Archive;
-use crate::scan::text::Utf16;
+use crate::scan::text::{Utf16, reads_as_text};
 
 /// Shorter runs hold no secret.
 const SHORTEST: usize = 40;
@@ -95,7 +95,7 @@ impl Block {
         }
         let Ok(decoded) = LENIENT.decode(&letters) else { return };
         let is_seen = lines == 1 && letters.len() < ONE_SEGMENT;
-        let is_text = || Utf16::detect(&decoded).is_some() || !is_seen && is_text(&decoded);
+        let is_text = || Utf16::detect(&decoded).is_some() || !is_seen && reads_as_text(&decoded);
         if Archive::detect(&decoded, &decoded).is_some() || is_text() {
             each(first, &decoded);
         }
@@ -104,16 +104,6 @@ impl Block {
 
 const fn is_letter(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'-' | b'_')
-}
-
-/// Nine of ten bytes are printable ASCII, or all of it is UTF-8 without control characters.
-pub(super) fn is_text(bytes: &[u8]) -> bool {
-    let is_space = |byte: u8| matches!(byte, b'\t' | b'\n' | b'\r');
-    let printable = bytes.iter().filter(|byte| matches!(byte, b' '..=b'~') || is_space(**byte));
-    printable.count() * 10 >= bytes.len() * 9
-        || bytes
-            .to_str()
-            .is_ok_and(|text| text.bytes().all(|byte| is_space(byte) || !byte.is_ascii_control()))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use bstr::{BStr, ByteSlice};
 use flate2::read::ZlibDecoder;
 use memchr::memmem;
 
-use super::encoded::is_text;
 use super::inner;
+use crate::scan::text::reads_as_text;
 
 /// A larger one is looked at as far as this.
 const LONGEST: u64 = 64 << 20;
@@ -36,7 +36,7 @@ pub(super) fn streams(
         let _damage = io::BufReader::new(unpacked).read_to_end(&mut text);
         left -= text.len();
         let name = inner(path, format!("stream {number}").as_bytes());
-        if is_text(&text) && !each(BStr::new(&name), &mut &text[..]) {
+        if reads_as_text(&text) && !each(BStr::new(&name), &mut &text[..]) {
             return;
         }
     }
