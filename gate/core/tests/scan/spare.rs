@@ -30,10 +30,12 @@ async fn spare(scanner: &Scanner, dir: &Path) -> String {
     }
 }
 
-/// Whether it can be waited for: its command line is gone a moment before.
+/// Whether it can be waited for: its command line is gone before, and its first thread is before the others are.
 fn is_dead(pid: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+    let is_over = stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'));
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    is_over && threads <= 1
 }
 
 #[tokio::test]
