@@ -47,7 +47,7 @@ impl Report {
     pub async fn of(config: &Config) -> Self {
         let mut checks = vec![Check {
             name: "config".into(),
-            outcome: Outcome::Good(format!("{} repositories", config.repos.len())),
+            outcome: Outcome::Good(counted(config.repos.len(), "repository", "repositories")),
         }];
         let data = data(&config.data);
         let usable = !matches!(data, Outcome::Bad(_));
@@ -153,7 +153,14 @@ async fn origin(config: &Config, dial: &Origins, repo: &Repo) -> Outcome {
         return Outcome::Bad("its name resolves to nothing".into());
     };
     match mirror::probe(dial, &rule, &config.limits).await {
-        Ok(probe) => Outcome::Good(format!("{} answers with {} refs", rule.origin, probe.refs)),
+        Ok(probe) => {
+            let refs = counted(probe.refs, "ref", "refs");
+            Outcome::Good(format!("{} answers, and has {refs}", rule.origin))
+        }
         Err(error) => Outcome::Bad(gate_core::Error::from(error).chain()),
     }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }

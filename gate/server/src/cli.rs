@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 use gate_config::{Config, Listen, ListenAddr, OriginPattern, OriginUrl, Repo, RepoPattern};
 
@@ -68,10 +69,10 @@ pub struct Source {
     /// A file with a token for an http(s) origin.
     #[arg(long, value_name = "FILE", requires = "origin")]
     pub token: Option<PathBuf>,
-    /// Where mirrors lie.
+    /// Where mirrors lie [default: the config's, or /var/lib/git-gate].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Opens the git:// door at this address.
+    /// Opens the git:// door at this address [default with --origin and no other door: 127.0.0.1:9418].
     #[arg(long, value_name = "ADDR")]
     pub listen_git: Option<ListenAddr>,
     /// Opens the HTTP door at this address.
@@ -85,6 +86,12 @@ pub struct Source {
 /// Where the config is looked for, and mirrors are kept, if nothing else was said.
 const CONFIG: &str = "/etc/git-gate/config.toml";
 const DATA: &str = "/var/lib/git-gate";
+
+/// The door of a gate that is told only its origin: git's own port, for this machine alone.
+const DOOR: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9418);
+
+const NO_DOOR: &str = "the config opens no door: name one under [listen], such as `git = \"127.0.0.1:9418\"`, or by \
+                       --listen-git, --listen-http or --listen-ssh";
 
 impl Source {
     /// Reads the config anew.
@@ -106,6 +113,11 @@ impl Source {
             ssh: self.listen_ssh.or(ssh),
             ssh_keys,
         };
+        let Listen { git, http, ssh, .. } = &mut config.listen;
+        if git.is_none() && http.is_none() && ssh.is_none() {
+            ensure!(self.origin.is_some(), "{NO_DOOR}");
+            *git = Some(ListenAddr(DOOR));
+        }
         Ok(config)
     }
 

@@ -35,6 +35,22 @@ fn one_repository_is_served_without_a_file() {
 }
 
 #[test]
+fn a_gate_without_a_door_is_an_error() {
+    let env = TestEnv::new();
+    let file =
+        env.write("closed.toml", "data = \"/d\"\n[[repo]]\nname = \"a\"\norigin = \"file:///a\"\n");
+    for command in ["serve", "check"] {
+        let (code, ran) = gate(&env, [command, "--config", file.to_str().expect("UTF-8")]);
+        assert_eq!(code, Some(64), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("no door") && ran.stderr.contains("[listen]"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
 fn a_wrong_config_is_shown_with_its_line() {
     let env = TestEnv::new();
     let file = env.write("bad.toml", "data = \"/d\"\n[listen]\ngti = \"127.0.0.1:0\"\n");
@@ -55,7 +71,7 @@ fn a_wrong_config_is_shown_with_its_line() {
 fn check_asks_the_scanner_and_every_origin() {
     let env = TestEnv::new();
     let server = Server::start(&env, Kind::Git);
-    Origin::sample(&env, "app");
+    let origin = Origin::sample(&env, "app");
     let exact = |name: &str| {
         let text = gate::config(&env, "data", &server, "");
         let text = text
@@ -67,6 +83,8 @@ fn check_asks_the_scanner_and_every_origin() {
     assert_eq!(code, Some(0), "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("gitleaks") && ran.stdout.contains("8.30.1"), "{}", ran.stdout);
     assert!(ran.stdout.contains(&server.url("app")), "{}", ran.stdout);
+    let refs = origin.git(["for-each-ref"]).lines().count();
+    assert!(ran.stdout.contains(&format!("has {refs} refs")), "{}", ran.stdout);
     let (code, ran) = gate(&env, ["check", "--json", "--config", &exact("nowhere")]);
     assert_eq!(code, Some(69), "{}{}", ran.stdout, ran.stderr);
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");

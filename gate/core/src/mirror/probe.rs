@@ -10,6 +10,7 @@ use crate::dial::{self, Dial};
 /// What an origin answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Probe {
+    /// How many, HEAD not among them.
     pub refs: usize,
 }
 
@@ -26,7 +27,7 @@ pub async fn probe(
     let asked = async {
         let mut conversation = Conversation::open(dial, rule).await?;
         let mut refs = 0;
-        conversation.list(None, |_| refs += 1).await?;
+        conversation.list(None, |listed| refs += usize::from(listed.name != b"HEAD")).await?;
         conversation.close().await;
         Ok::<_, dial::Error>(Probe { refs })
     };
