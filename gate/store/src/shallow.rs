@@ -16,7 +16,8 @@ pub const INFINITE_DEPTH: u32 = 0x7fff_ffff;
 pub enum Deepen {
     /// So many commits from each want; 1 is the wants alone.
     Depth(u32),
-    /// So many commits beyond where the client's history ends now (`deepen-relative`).
+    /// So many commits beyond where the client's history ends now (`deepen-relative`). What the client has whole stays
+    /// whole, also where it lies behind another end of its history (git does so since 2.54).
     Relative(u32),
     /// Commits of this date or younger (seconds since 1970), and none that `not` reaches.
     RevList { since: Option<u64>, not: Vec<ObjectId> },
@@ -52,8 +53,13 @@ pub fn deepen(
     deepen: &Deepen,
     interrupt: &Interrupt,
 ) -> Result<Deepened, DeepenError> {
-    let mut cut =
-        Cut { commits: snapshot.commits(), shallow: Vec::new(), inside: HashSet::new(), interrupt };
+    let mut cut = Cut {
+        commits: snapshot.commits(),
+        shallow: Vec::new(),
+        inside: HashSet::new(),
+        whole: HashSet::new(),
+        interrupt,
+    };
     let client: Vec<_> = client_shallow.iter().filter(|id| snapshot.packs().contains(id)).collect();
     match deepen {
         Deepen::Infinite | Deepen::Depth(INFINITE_DEPTH..) if snapshot.shallow().is_empty() => {
@@ -68,6 +74,7 @@ pub fn deepen(
                     from.push(**id);
                 }
             }
+            cut.whole = cut.whole_without(wants, &from)?;
             cut.by_depth(&from, depth.saturating_add(1))?;
         }
         Deepen::RevList { since, not } => cut.by_rev_list(wants, since.unwrap_or(0), not)?,
@@ -81,6 +88,8 @@ struct Cut<'a> {
     shallow: Vec<Nr>,
     /// Commits whose parents are sent.
     inside: HashSet<Nr>,
+    /// Commits whose parents the client has, so that history is not cut at them.
+    whole: HashSet<Nr>,
     interrupt: &'a Interrupt,
 }
 
@@ -95,6 +104,29 @@ impl Cut<'_> {
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+
+    /// What `wants` reach without crossing the client's boundary.
+    fn whole_without(
+        &mut self,
+        wants: &[ObjectId],
+        boundary: &[ObjectId],
+    ) -> Result<HashSet<Nr>, WalkError> {
+        let boundary: HashSet<Nr> = boundary.iter().map(|id| self.commits.number(id)).collect();
+        let mut whole = HashSet::new();
+        if boundary.is_empty() {
+            return Ok(whole);
+        }
+        let mut todo = self.peeled(wants)?;
+        let mut parents = Vec::new();
+        while let Some(nr) = todo.pop() {
+            self.interrupt.check().map_err(WalkError::from)?;
+            if !boundary.contains(&nr) && !self.commits.is_cut(nr) && whole.insert(nr) {
+                self.commits.commit(nr, &mut parents)?;
+                todo.extend_from_slice(&parents);
+            }
+        }
+        Ok(whole)
     }
 
     /// `get_shallow_commits`: level by level, so each commit is met at its least depth.
@@ -114,7 +146,9 @@ impl Cut<'_> {
                 }
                 self.inside.insert(nr);
                 self.commits.commit(nr, &mut parents)?;
-                next.extend(parents.iter().copied().filter(|parent| seen.insert(*parent)));
+                let whole = &self.whole;
+                let new = |parent: &Nr| !whole.contains(parent) && seen.insert(*parent);
+                next.extend(parents.iter().copied().filter(new));
             }
             level = next;
             deep = deep.saturating_add(1);
