@@ -73,9 +73,6 @@ fn parse(command: &Command) -> Result<Update, String> {
     if !name.is_below("refs/") {
         return Err("invalid ref name: not below refs/".to_owned());
     }
-    if command.old.is_none() && command.new.is_none() {
-        return Err("no such ref".to_owned());
-    }
     Ok(Update { name, old: command.old, new: command.new })
 }
 
@@ -87,8 +84,8 @@ fn forbidden(policy: &Policy, repo: &RepoName, update: &Update) -> Option<String
     }
     let rule = policy.rule_for(repo, update.name.as_bytes())?;
     match (update.old, update.new) {
-        (None, _) if !rule.create => Some(by_rule("creating", rule)),
         (_, None) if !rule.delete => Some(by_rule("deleting", rule)),
+        (None, Some(_)) if !rule.create => Some(by_rule("creating", rule)),
         (Some(_), Some(_)) if !rule.update && !rule.force => Some(by_rule("updating", rule)),
         _ => None,
     }
@@ -198,7 +195,7 @@ mod tests {
         ];
         assert_eq!(
             reasons(&Policy::default(), &commands),
-            ["fetch first", "already exists", "stale info", "stale info", "no such ref"]
+            ["fetch first", "already exists", "stale info", "stale info", "ok"]
         );
     }
 

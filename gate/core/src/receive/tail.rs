@@ -110,7 +110,8 @@ impl Tail {
         } else {
             Atomicity::Off
         };
-        if atomicity == Atomicity::Off {
+        // hooks and reports at the origin follow the client's order, unless one name has to make room first
+        if atomicity == Atomicity::Off && makes_room(&updates) {
             updates.sort_by_key(|update| update.new.is_some());
         }
         Order {
