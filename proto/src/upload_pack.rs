@@ -13,7 +13,7 @@ mod v0;
 mod v2;
 mod writer;
 
-pub use arguments::{Deepen, Fetch};
+pub use arguments::{Deepen, Fetch, WantRef};
 pub use error::Error;
 pub use ls_refs::LsRefs;
 pub use object_info::ObjectInfo;

@@ -13,7 +13,7 @@ pub struct Fetch {
     /// Each id once, in the client's order.
     pub wants: Vec<ObjectId>,
     /// v2: refs wanted by name.
-    pub want_refs: Vec<RefName>,
+    pub want_refs: Vec<WantRef>,
     /// v2: what the client has. In v0 the haves come later, one event each.
     pub haves: Vec<ObjectId>,
     /// Commits whose parents the client lacks.
@@ -49,6 +49,14 @@ pub enum Deepen {
 impl Deepen {
     /// The depth that git's `--unshallow` asks for (`INFINITE_DEPTH` in git's shallow.h).
     pub const INFINITE: u32 = 0x7fff_ffff;
+}
+
+/// What a `want-ref` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WantRef {
+    Name(RefName),
+    /// An id where a name belongs: `git fetch-pack URL ID` asks so wherever it may want by name.
+    Id(ObjectId),
 }
 
 /// Longest text accepted of all `want-ref`s or all `deepen-not`s together, in bytes.
@@ -95,10 +103,15 @@ impl Collector {
     }
 
     pub(super) fn want_ref(&mut self, name: &[u8]) -> Result<(), Error> {
-        let name = RefName::parse(name).map_err(|_| Error::WantRef(super::error::shown(name)))?;
-        self.want_ref_bytes += name.as_bytes().len();
+        self.want_ref_bytes += name.len();
         short("bytes of want-refs", self.want_ref_bytes)?;
-        self.fetch.want_refs.push(name);
+        let want = match ObjectId::from_hex(name) {
+            Some(id) if id.format() == self.format => WantRef::Id(id),
+            _ => RefName::parse(name)
+                .map(WantRef::Name)
+                .map_err(|_| Error::WantRef(super::error::shown(name)))?,
+        };
+        self.fetch.want_refs.push(want);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! The sections of v2's answer to `fetch`, in the order of gitprotocol-v2: acknowledgments, shallow-info, wanted-refs,
 //! packfile.
 
-use super::Writer;
-use crate::{ObjectId, RefName, pktline};
+use super::{WantRef, Writer};
+use crate::{ObjectId, pktline};
 
 /// Appends the acknowledgments. `ready` says that a pack follows in this very answer.
 ///
@@ -41,13 +41,18 @@ pub fn shallow_info(
 }
 
 /// Appends what the refs wanted by name stand at, with its delimiter; nothing if there are none.
-pub fn wanted_refs(out: &mut Vec<u8>, writer: Writer, refs: &[(RefName, ObjectId)]) {
+pub fn wanted_refs(out: &mut Vec<u8>, writer: Writer, refs: &[(WantRef, ObjectId)]) {
     if refs.is_empty() {
         return;
     }
     writer.line(out, b"wanted-refs\n");
-    for (name, id) in refs {
-        let line = [id.to_hex().as_bytes(), b" ", name.as_bytes(), b"\n"].concat();
+    for (want, id) in refs {
+        let mut line = [id.to_hex().as_bytes(), b" "].concat();
+        match want {
+            WantRef::Name(name) => line.extend_from_slice(name.as_bytes()),
+            WantRef::Id(id) => id.append_hex(&mut line),
+        }
+        line.push(b'\n');
         writer.line(out, &line);
     }
     pktline::delim(out);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proto::ObjectId;
 use proto::pktline;
 use proto::sideband::Width;
-use proto::upload_pack::{Deepen, Fetch, V0Event, V2Event};
+use proto::upload_pack::{Deepen, Fetch, V0Event, V2Event, WantRef};
 
 fn line(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
@@ -44,6 +44,7 @@ fn whole_v2() -> Vec<u8> {
     ] {
         request.extend(line(argument));
     }
+    request.extend(line(format!("want-ref {}", id(b'4'))));
     for text in ["want", "have", "shallow", "want"] {
         request.extend(line(format!("{text} {}\n", id(b'1'))));
     }
@@ -87,7 +88,10 @@ fn v2_reads_every_argument() {
     };
     let expected = Fetch {
         wants: vec![oid(b'1')],
-        want_refs: vec![proto::RefName::parse(b"refs/heads/main").unwrap()],
+        want_refs: vec![
+            WantRef::Name(proto::RefName::parse(b"refs/heads/main").unwrap()),
+            WantRef::Id(oid(b'4')),
+        ],
         haves: vec![oid(b'1')],
         shallow: vec![oid(b'1')],
         deepen: Some(Deepen::Relative(3)),

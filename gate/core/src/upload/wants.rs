@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use gate_store::{Deepen, Deepened, Filter, Interrupt, PackRequest, Snapshot, WalkError};
-use proto::upload_pack::{Deepen as Asked, Fetch};
-use proto::{ObjectId, RefName};
+use proto::ObjectId;
+use proto::upload_pack::{Deepen as Asked, Fetch, WantRef};
 
 use super::Ground;
 use crate::{Error, blocking};
 
-type WantedRefs = Vec<(RefName, ObjectId)>;
+type WantedRefs = Vec<(WantRef, ObjectId)>;
 
 /// A fetch whose wants may be had.
 #[derive(Debug)]
@@ -83,14 +83,20 @@ impl Ground<'_> {
     ) -> Result<(Vec<ObjectId>, WantedRefs), Error> {
         let mut wants = fetch.wants.clone();
         let mut by_name = Vec::with_capacity(fetch.want_refs.len());
-        for name in &fetch.want_refs {
-            let target = match name.as_bytes() {
-                b"HEAD" => snapshot.head_target(),
-                name => snapshot.refs().get(name).map(|entry| entry.target),
+        for want in &fetch.want_refs {
+            let target = match want {
+                // judged below with the other ids
+                WantRef::Id(id) => *id,
+                WantRef::Name(name) => {
+                    let target = match name.as_bytes() {
+                        b"HEAD" => snapshot.head_target(),
+                        name => snapshot.refs().get(name).map(|entry| entry.target),
+                    };
+                    target.ok_or_else(|| Error::client(format!("unknown ref {name}")))?
+                }
             };
-            let target = target.ok_or_else(|| Error::client(format!("unknown ref {name}")))?;
             wants.push(target);
-            by_name.push((name.clone(), target));
+            by_name.push((want.clone(), target));
         }
         Ok((wants, by_name))
     }
@@ -134,13 +140,14 @@ fn expand(snapshot: &Snapshot, name: &[u8]) -> Result<ObjectId, Error> {
         if let Some(target) = target
             && found.replace(target).is_some()
         {
-            found = None;
-            break;
+            return Err(unusable("ambiguous deepen-not:", name));
         }
     }
-    found.ok_or_else(|| {
-        Error::client(format!("upload-pack: ambiguous deepen-not: {}", name.escape_ascii()))
-    })
+    found.ok_or_else(|| unusable("deepen-not is not a ref:", name))
+}
+
+fn unusable(what: &str, name: &[u8]) -> Error {
+    Error::client(format!("upload-pack: {what} {}", name.escape_ascii()))
 }
 
 /// What a client is told of the boundary's move.

@@ -112,3 +112,20 @@ async fn what_git_refuses_is_refused_in_words() {
         assert!(told.contains("ERR ") && told.contains(&said), "{what}: {told}");
     }
 }
+
+/// `git fetch-pack URL ID` names the id with `want-ref` where that is offered, which git's own server does not know.
+#[tokio::test]
+async fn an_id_may_stand_where_a_name_is_wanted() {
+    let repo = Repo::new("sha1", HISTORY);
+    let id = repo.git(&["rev-parse", "main~1"]);
+    let request = fetch(&[format!("want-ref {id}"), "done".into()]);
+    let (answer, served) = repo.ours(Version::V2, Mode::Request, &request).await;
+    served.expect("it is served");
+    let told = [line("wanted-refs\n"), line(format!("{id} {id}\n")), b"0001".to_vec()].concat();
+    assert!(answer.starts_with(&told), "{}", answer.escape_ascii());
+    let elsewhere = "12".repeat(20);
+    let request = fetch(&[format!("want-ref {elsewhere}"), "done".into()]);
+    let (_, served) = repo.ours(Version::V2, Mode::Request, &request).await;
+    let said = served.expect_err("it is refused").to_string();
+    assert_eq!(said, format!("upload-pack: not our ref {elsewhere}"));
+}

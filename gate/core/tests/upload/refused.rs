@@ -59,7 +59,7 @@ async fn each_refusal_says_what_was_wrong() {
         ),
         (
             vec![want.clone(), "deepen-not nowhere".to_owned()],
-            "upload-pack: ambiguous deepen-not: nowhere",
+            "upload-pack: deepen-not is not a ref: nowhere",
         ),
         (
             (0..101).map(|n| format!("have {n:040x}")).collect(),
