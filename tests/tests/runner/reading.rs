@@ -79,7 +79,8 @@ fn mirror_clone(case: &Case<'_>) {
 
 fn bare_clone(case: &Case<'_>) {
     let dir = case.dir("bare");
-    case.git(["clone", "-q", "--bare", &case.url, &dir]).out();
+    let ran = case.git(["clone", "--progress", "--bare", &case.url, &dir]);
+    assert!(ran.ok && ran.stderr.contains("remote: Total "), "{}", ran.stderr);
     assert_eq!(case.at(&dir, "main"), case.origin.tip("main"));
     assert_eq!(case.env.git_in(&dir, ["symbolic-ref", "HEAD"]).out(), "refs/heads/main");
     case.whole(&dir);

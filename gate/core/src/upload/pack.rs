@@ -81,7 +81,10 @@ impl Sender<'_> {
         });
         let plan = self.while_waiting(work, &found).await?;
         if let Some(objects) = plan.as_ref().ok().and_then(PackPlan::objects) {
-            self.progress(&format!("Enumerating objects: {objects}, done.\n"));
+            self.progress(&format!(
+                "Enumerating objects: {objects}, done.\n\
+                 Counting objects: 100% ({objects}/{objects}), done.\n"
+            ));
         }
         Ok(plan)
     }
@@ -135,7 +138,8 @@ impl Sender<'_> {
             Some(written) => written,
             None => work.await,
         };
-        if written.is_ok() {
+        if let Ok(Written { objects, bytes, .. }) = &written {
+            self.progress(&format!("Total {objects} objects, {bytes} bytes\n"));
             if self.framing.sideband.is_some() {
                 pktline::flush(&mut self.head);
             }
