@@ -48,10 +48,11 @@ pub(super) fn nothing() -> Answer {
 /// The answer of a session, of one of git's content types.
 pub(super) fn git(content: &str, body: Answer) -> Response<Answer> {
     let mut response = Response::new(body);
+    // in the order in which git's own server names them
+    forbid_caching(&mut response);
     if let Ok(content) = HeaderValue::from_str(content) {
         response.headers_mut().insert(CONTENT_TYPE, content);
     }
-    forbid_caching(&mut response);
     response
 }
 
