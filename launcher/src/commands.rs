@@ -40,8 +40,10 @@ pub enum Usage {
     Name(#[from] NameError),
     #[error(transparent)]
     Manifest(#[from] Problems),
-    #[error("there is no manifest {}\n  next: bottle init {bottle}", .path.display())]
-    NoManifest { bottle: String, path: PathBuf },
+    #[error("there is no manifest {}{}\n  next: bottle init {bottle}", .path.display(), show_others(.others))]
+    NoManifest { bottle: String, path: PathBuf, others: Vec<String> },
+    #[error("the manifest {} cannot be read: {cause}\n  next: mend the file, or bottle init {bottle} --force writes another", .path.display())]
+    Unreadable { bottle: String, path: PathBuf, cause: std::io::Error },
     #[error("{} is there already\n  next: edit it, or --force writes over it", .0.display())]
     ManifestThere(PathBuf),
     #[error("`{0}` is not NAME=VALUE of a question in the manifest")]
@@ -50,8 +52,13 @@ pub enum Usage {
 
 /// Something stands where a launch wants to make its own.
 #[derive(Debug, thiserror::Error)]
-#[error("{}", render_orphans(.0, .1))]
-pub struct Orphans(String, Vec<Orphan>);
+#[error("{}", render_orphans(self))]
+pub struct Orphans {
+    bottle: String,
+    orphans: Vec<Orphan>,
+    /// Its agent was let go, and works.
+    runs: bool,
+}
 
 /// No bottle of that name runs.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +116,10 @@ fn init(
         None => template::plain(name.as_str()),
         Some(agent) => template::for_agent(name.as_str(), agent, &context.host.config_dir()),
     };
+    let next = match agent {
+        None => format!("edit the manifest; then bottle plan {name}"),
+        Some(agent) => format!("export {}=…; then bottle run {name}", agent.variable()),
+    };
     let mut files = vec![(path, written.manifest.as_str())];
     files.extend(written.beside);
     if let Some((there, _)) = files.iter().find(|(path, _)| path.exists() && !force) {
@@ -120,7 +131,7 @@ fn init(
         std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
         ui::answer(&path.display().to_string())?;
     }
-    ui::answer(&format!("next: edit the manifest; then bottle plan {name}"))?;
+    ui::answer(&format!("next: {next}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -131,9 +142,12 @@ fn read_manifest(bottle: &str, host: &Host) -> Result<Manifest, anyhow::Error> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Usage::NoManifest { bottle: bottle.to_owned(), path }.into());
+            let others = manifest::names(host);
+            return Err(Usage::NoManifest { bottle: bottle.to_owned(), path, others }.into());
         }
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        Err(cause) => {
+            return Err(Usage::Unreadable { bottle: bottle.to_owned(), path, cause }.into());
+        }
     };
     Ok(manifest::read(&text, &path, name, host).map_err(Usage::from)?)
 }
@@ -154,19 +168,36 @@ fn code(error: &anyhow::Error) -> u8 {
         .unwrap_or(EX_SOFTWARE)
 }
 
-fn render_orphans(bottle: &str, orphans: &[Orphan]) -> String {
+fn render_orphans(Orphans { bottle, orphans, runs }: &Orphans) -> String {
     let mut text = format!("bottle {bottle} cannot be launched: its names are taken");
     for orphan in orphans {
+        let Orphan { name, kind, .. } = orphan;
+        let kind = kind.as_str();
         let state = [orphan.state.as_str(), orphan.status.as_str()]
             .into_iter()
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
             .join(", ");
-        text.push_str(&format!("\n  {} {} ({state})", orphan.kind.as_str(), orphan.name));
+        text.push_str(&format!("\n  {kind} {name} ({state})"));
         if !orphan.ours {
-            text.push_str(": not made by bottle, remove it yourself");
+            text.push_str(&format!(
+                ": not made by bottle; if it is yours, docker {kind} rm {name}"
+            ));
         }
     }
-    text.push_str(&format!("\n  next: run `bottle cleanup {bottle}`"));
+    let next = if *runs {
+        format!("it runs: bottle attach {bottle}, or bottle stop {bottle}")
+    } else if orphans.iter().any(|orphan| orphan.ours) {
+        format!("run `bottle cleanup {bottle}`")
+    } else {
+        format!(
+            "as above, or give the bottle another name; bottle cleanup {bottle} takes only what bottle made"
+        )
+    };
+    text.push_str(&format!("\n  next: {next}"));
     text
+}
+
+fn show_others(others: &[String]) -> String {
+    if others.is_empty() { String::new() } else { format!("; there are: {}", others.join(", ")) }
 }

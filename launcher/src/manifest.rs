@@ -78,6 +78,17 @@ pub fn path_of(host: &Host, name: &BottleName) -> PathBuf {
     host.config_dir().join(format!("{name}.toml"))
 }
 
+/// The bottles that have a manifest. A folder that cannot be read has none.
+pub fn names(host: &Host) -> Vec<String> {
+    let entries = std::fs::read_dir(host.config_dir()).into_iter().flatten().flatten();
+    let stem = |entry: std::fs::DirEntry| {
+        entry.file_name().to_str().and_then(|name| name.strip_suffix(".toml")).map(str::to_owned)
+    };
+    let mut names: Vec<String> = entries.filter_map(stem).collect();
+    names.sort();
+    names
+}
+
 /// Reads and checks a manifest. Does not write, connect or ask.
 ///
 /// # Errors

@@ -38,6 +38,8 @@ impl Problems {
     fn render(&self) -> String {
         let mut sorted: Vec<&Problem> = self.problems.iter().collect();
         sorted.sort_by_key(|problem| problem.span.as_ref().map_or(0, |span| span.start));
+        // Two upstreams at one host find fault with the same word.
+        sorted.dedup_by(|a, b| a.span == b.span && a.message == b.message && a.help == b.help);
         let count = match sorted.len() {
             1 => "one problem".to_owned(),
             n => format!("{n} problems"),
@@ -151,6 +153,17 @@ mod tests {
            |     ^^^
           right would be: b
         "#);
+    }
+
+    #[test]
+    fn says_the_same_once() {
+        let problem = Problem::at(0..1, "no such key", "b");
+        let problems = Problems {
+            path: "x.toml".into(),
+            source_text: "a = 1\n".into(),
+            problems: vec![problem.clone(), problem.clone(), problem],
+        };
+        assert!(problems.to_string().starts_with("x.toml: one problem\n"), "{problems}");
     }
 
     #[test]

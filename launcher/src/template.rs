@@ -9,6 +9,15 @@ pub enum Known {
     Claude,
 }
 
+impl Known {
+    /// The host's variable that its manifest takes the credential from.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::Claude => "ANTHROPIC_API_KEY",
+        }
+    }
+}
+
 /// A manifest, and what lies beside it.
 #[derive(Debug)]
 pub struct Template {

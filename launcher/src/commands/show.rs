@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Context, EX_UNAVAILABLE, Orphans, Usage, connect, read_manifest};
+use super::{Context, EX_UNAVAILABLE, Usage, connect, read_manifest};
 use crate::docker::cleanup::Verdict;
 use crate::docker::find::{self, Kind};
 use crate::docker::{doctor, look};
@@ -16,7 +16,7 @@ pub(super) async fn plan(bottle: &str, json: bool, context: &Context) -> anyhow:
     let manifest = read_manifest(bottle, &context.host)?;
     let mut facts = look::host_facts(&context.host, &context.own)?;
     let engine = connect(context).await;
-    let mut orphans = Vec::new();
+    let mut orphans = None;
     let mut note = None;
     match &engine {
         Ok(engine) => engine.add_facts(&manifest.name, &mut facts).await?,
@@ -24,11 +24,12 @@ pub(super) async fn plan(bottle: &str, json: bool, context: &Context) -> anyhow:
     }
     let plan = crate::plan::plan(&manifest, &facts)?;
     if let Ok(engine) = &engine {
-        orphans = engine.orphans(&plan).await?;
+        orphans = super::run::orphans(engine, &plan).await?;
     }
     if json {
         let mut value = serde_json::to_value(&plan)?;
-        value["orphans"] = serde_json::to_value(&orphans)?;
+        let orphans = orphans.map(|it| it.orphans).unwrap_or_default();
+        value["orphans"] = serde_json::to_value(orphans)?;
         value["engine"] = serde_json::to_value(note)?;
         ui::answer(&serde_json::to_string_pretty(&value)?)?;
     } else {
@@ -36,8 +37,8 @@ pub(super) async fn plan(bottle: &str, json: bool, context: &Context) -> anyhow:
         if let Some(note) = note {
             ui::tell(&format!("the engine was {note}"));
         }
-        if !orphans.is_empty() {
-            ui::tell(&Orphans(plan.bottle.to_string(), orphans).to_string());
+        if let Some(orphans) = orphans {
+            ui::tell(&orphans.to_string());
         }
     }
     Ok(ExitCode::SUCCESS)

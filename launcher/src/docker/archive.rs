@@ -156,7 +156,7 @@ impl Engine {
     }
 
     /// Whether a file is there.
-    pub(super) async fn has_file(&self, container: &str, path: &str) -> bool {
+    pub async fn has_file(&self, container: &str, path: &str) -> bool {
         matches!(self.read_from(container, path).await, Ok(Some(_)))
     }
 }

@@ -54,6 +54,7 @@ pub struct EngineError {
 pub enum Kind {
     NotRunning,
     NoPermission,
+    BadAddress,
     NameTaken,
     NoImage,
     NoNetwork,
@@ -66,6 +67,10 @@ pub enum Kind {
     Other,
 }
 
+const CONNECT: &str = "connect to the engine at";
+/// The step in which any refusal means that there is no image.
+pub(super) const PULL: &str = "pull the image, which the engine does not have:";
+
 /// Where the engine is when nobody says.
 pub const DEFAULT_ADDRESS: &str = "unix:///var/run/docker.sock";
 
@@ -76,7 +81,7 @@ impl Engine {
     /// When there is no engine, or it may not be asked.
     pub async fn connect(address: Option<&str>) -> Result<Self, EngineError> {
         let address = address.filter(|address| !address.is_empty()).unwrap_or(DEFAULT_ADDRESS);
-        let step = Step::new("connect to the engine at", address, "");
+        let step = Step::new(CONNECT, address, "");
         let connect = async {
             // Asked first and by hand: bollard says of a socket it may not open that it is not there.
             if let Some(path) = address.strip_prefix("unix://") {
@@ -104,7 +109,10 @@ pub(super) fn is_gone(refusal: &Refusal) -> bool {
 
 pub(super) fn dress(step: &Step, refusal: &Refusal) -> EngineError {
     let words = words(refusal);
-    let kind = kind(refusal, &words);
+    let kind = match kind(refusal, &words) {
+        Kind::Other if step.verb == PULL => Kind::NoImage,
+        kind => kind,
+    };
     let next = next(kind, step);
     EngineError { step: step.clone(), kind, words, next }
 }
@@ -140,6 +148,7 @@ fn kind(refusal: &Refusal, words: &str) -> Kind {
     };
     match status {
         None if has("permission denied") => Kind::NoPermission,
+        None if has("uri scheme is not supported") || has("invalid uri") => Kind::BadAddress,
         None if has("connection refused") || has("no such file") || has("socket not found") => {
             Kind::NotRunning
         }
@@ -161,7 +170,15 @@ fn kind(refusal: &Refusal, words: &str) -> Kind {
 fn next(kind: Kind, step: &Step) -> String {
     let bottle = &step.bottle;
     match kind {
+        Kind::NotRunning if step.verb == CONNECT && step.subject != DEFAULT_ADDRESS => {
+            "DOCKER_HOST names that engine: start it, or unset DOCKER_HOST; then bottle doctor"
+                .to_owned()
+        }
         Kind::NotRunning => "sudo systemctl start docker; then bottle doctor".to_owned(),
+        Kind::BadAddress => {
+            "set DOCKER_HOST to unix:///path or tcp://host:port, or unset it; then bottle doctor"
+                .to_owned()
+        }
         Kind::NoPermission => {
             "sudo usermod -aG docker $USER, and log in again; then bottle doctor".to_owned()
         }

@@ -112,7 +112,7 @@ impl Engine {
                         kind: Kind::Container,
                         name: name.to_owned(),
                         state: container.state.map(|s| s.to_string()).unwrap_or_default(),
-                        status: container.status.clone().unwrap_or_default(),
+                        status: age(&container),
                         ours,
                     });
                 }
@@ -168,6 +168,26 @@ pub fn agent(things: &[Found]) -> Option<&Found> {
     things.iter().find(|thing| {
         thing.kind == Kind::Container && Role::parse(&thing.role) == Some(Role::Agent)
     })
+}
+
+/// In the engine's words, `Up 3 minutes`; of what was never started they say nothing.
+fn age(container: &ContainerSummary) -> String {
+    let status = container.status.clone().unwrap_or_default();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    match container.created.and_then(|made| now.as_secs().checked_sub(made.try_into().ok()?)) {
+        Some(seconds) if status == "Created" => format!("made {} ago", span(seconds)),
+        _ => status,
+    }
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn labelled(

@@ -8,7 +8,7 @@ use bollard::query_parameters::{BuildImageOptionsBuilder, CreateImageOptionsBuil
 use futures_util::StreamExt as _;
 
 use super::context::{self, Context};
-use super::engine::{Engine, EngineError, Step, ask, dress, is_gone};
+use super::engine::{Engine, EngineError, PULL, Step, ask, dress, is_gone};
 use crate::plan::{ImageFrom, ImagePlan};
 use crate::progress::Progress;
 
@@ -88,7 +88,7 @@ impl Engine {
     }
 
     async fn pull(&self, reference: &str, bottle: &str, progress: &Progress) -> Result<(), Error> {
-        let step = Step::new("pull", reference, bottle);
+        let step = Step::new(PULL, reference, bottle);
         progress.detail(&format!("pulling {reference}"));
         let options = CreateImageOptionsBuilder::default().from_image(reference).build();
         let mut stream = self.docker.create_image(Some(options), None, None);

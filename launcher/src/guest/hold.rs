@@ -27,9 +27,11 @@ pub enum Error {
     NotOpened(Duration),
     #[error("wait for {OPEN}")]
     Wait(#[source] io::Error),
-    #[error("start in {folder}")]
+    #[error("the agent's command cannot start in {folder} (`start_in` of the manifest)")]
     StartIn { folder: String, source: io::Error },
-    #[error("run `{command}`")]
+    #[error(
+        "the agent's command `{command}` does not start (`command` in [agent] of the manifest; else the image's own)"
+    )]
     Run { command: String, source: io::Error },
 }
 

@@ -3,7 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{ContainerPlan, Content, EnvSource, ImageFrom, Place, Plan};
+use crate::guest::spec::By;
 use crate::manifest::SecretSource;
+use crate::names::Role;
 
 /// The plan as text.
 #[derive(Debug)]
@@ -41,9 +43,24 @@ impl Display for Text<'_> {
             }
         }
         writeln!(f, "\nproved before the command starts")?;
-        for target in &plan.self_test.closed {
-            writeln!(f, "  {} does not answer ({})", target.address, target.what)?;
+        for sidecar in &plan.self_test.sidecars {
+            writeln!(
+                f,
+                "  {} is ready at port {}, and does not route",
+                sidecar.name, sidecar.port
+            )?;
+            for port in &sidecar.admin {
+                writeln!(f, "  {} accepts nothing at port {port}", sidecar.name)?;
+            }
         }
+        for target in &plan.self_test.closed {
+            let by = match target.by {
+                By::Tcp => "TCP",
+                By::Dns => "UDP",
+            };
+            writeln!(f, "  {} does not answer by {by} ({})", target.address, target.what)?;
+        }
+        writeln!(f, "  there is no IPv6 address, and the engine's resolver asks nobody outside")?;
         for note in &plan.notes {
             writeln!(f, "\nnote: {note}")?;
         }
@@ -55,6 +72,8 @@ fn show_container(container: &ContainerPlan, f: &mut Formatter<'_>) -> fmt::Resu
     writeln!(f, "  {}  ({})", container.name, container.image)?;
     let mut command = container.entrypoint.clone().unwrap_or_default();
     match &container.command {
+        // What it is given is shown at the end, line by line.
+        Some(words) if container.role == Role::Probe => command.extend(words.first().cloned()),
         Some(words) => command.extend(words.iter().cloned()),
         None => command.push("(the image's own)".to_owned()),
     }

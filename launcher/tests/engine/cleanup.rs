@@ -13,7 +13,12 @@ fn what_only_bears_the_name_is_left_alone() {
     let still = docker(&["ps", "-aq", "--filter", "name=bottle-pipelock-t-foreign"]);
     docker(&["rm", "-v", "bottle-pipelock-t-foreign"]);
     docker(&["volume", "rm", "bottle-work-t-foreign"]);
-    assert!(ran.err.contains("not made by bottle, remove it yourself"), "{ran:?}");
+    assert!(
+        ran.err.contains(
+            "not made by bottle; if it is yours, docker container rm bottle-pipelock-t-foreign"
+        ),
+        "{ran:?}"
+    );
     assert_eq!(cleanup.out, "nothing is left over\n");
     assert!(!still.is_empty(), "it is not ours, and was removed");
 }

@@ -75,13 +75,14 @@ fn killed_after_any_step_it_is_cleaned_up_and_launched_again() {
 fn an_orphan_of_any_part_stops_the_launch_before_it_begins() {
     let Some(bench) = Bench::new("t-orphan") else { return };
     bench.script("exit 0");
+    let ours = "dev.bottle.name=t-orphan";
     for part in ["t-orphan", "pipelock-t-orphan", "probe-t-orphan"] {
         let name = format!("bottle-{part}");
-        crate::kit::docker(&["create", "--name", &name, AGENT_IMAGE, "true"]);
+        crate::kit::docker(&["create", "--label", ours, "--name", &name, AGENT_IMAGE, "true"]);
         let ran = bench.run();
         crate::kit::docker(&["rm", "-v", &name]);
         assert_eq!(ran.code, Some(69), "{ran:?}");
-        assert!(ran.err.contains(&format!("container {name} (created, Created")), "{ran:?}");
+        assert!(ran.err.contains(&format!("container {name} (created, made ")), "{ran:?}");
         assert!(ran.err.contains("next: run `bottle cleanup t-orphan`"), "{ran:?}");
         assert!(!ran.err.contains("images"), "no work has begun: {ran:?}");
     }
@@ -100,11 +101,11 @@ fn an_orphan_of_any_part_stops_the_launch_before_it_begins() {
     ));
     for part in ["git-gate-t-orphan", "cred-proxy-t-orphan"] {
         let name = format!("bottle-{part}");
-        crate::kit::docker(&["create", "--name", &name, AGENT_IMAGE, "true"]);
+        crate::kit::docker(&["create", "--label", ours, "--name", &name, AGENT_IMAGE, "true"]);
         let ran = bench.run();
         crate::kit::docker(&["rm", "-v", &name]);
         assert_eq!(ran.code, Some(69), "{ran:?}");
-        assert!(ran.err.contains(&format!("container {name} (created, Created")), "{ran:?}");
+        assert!(ran.err.contains(&format!("container {name} (created, made ")), "{ran:?}");
         assert!(!ran.err.contains("images"), "no work has begun: {ran:?}");
     }
 }

@@ -38,7 +38,12 @@ fn an_image_that_is_not_there_and_cannot_be_pulled() {
     let Some(bench) = Bench::new("t-noimage") else { return };
     bench.manifest("[agent]\nimage = \"127.0.0.1:9/nothing:1\"\n");
     let ran = bench.run();
-    told(&ran, "pull 127.0.0.1:9/nothing:1", "connection refused", "bottle doctor");
+    told(
+        &ran,
+        "pull the image, which the engine does not have: 127.0.0.1:9/nothing:1",
+        "connection refused",
+        "docker pull the image, or name another in the manifest",
+    );
     assert_eq!(bench.left(), Vec::<String>::new());
 }
 
@@ -163,8 +168,14 @@ fn an_engine_that_does_not_run() {
     let step = format!("connect to the engine at unix://{}", socket.display());
     for arguments in [&["run", "t-noengine"][..], &["ls"], &["cleanup"]] {
         let ran = bench.bottle(arguments);
-        told(&ran, &step, "No such file", "sudo systemctl start docker; then bottle doctor");
+        told(&ran, &step, "No such file", "DOCKER_HOST names that engine: start it, or unset");
     }
+    let no_address = vec![("DOCKER_HOST".to_owned(), "ssh://somewhere".to_owned())];
+    let with_socket = std::mem::replace(&mut bench.variables, no_address);
+    let ran = bench.bottle(&["ls"]);
+    let no_engine = "connect to the engine at ssh://somewhere";
+    told(&ran, no_engine, "not supported: ssh://somewhere", "set DOCKER_HOST to unix:///path or");
+    bench.variables = with_socket;
     let doctor = bench.bottle(&["doctor"]);
     assert_eq!(doctor.code, Some(69));
     assert!(doctor.out.contains("BAD  engine"), "{doctor:?}");
@@ -172,7 +183,7 @@ fn an_engine_that_does_not_run() {
     assert_eq!(bench.bottle(&["plan", "t-noengine"]).code, Some(0));
     // A socket that nobody listens on.
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a socket"));
-    told(&bench.run(), &step, "Connection refused", "sudo systemctl start docker");
+    told(&bench.run(), &step, "Connection refused", "DOCKER_HOST names that engine");
 }
 
 #[test]

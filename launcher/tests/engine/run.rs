@@ -77,7 +77,8 @@ fn detached_it_can_be_listed_executed_in_read_and_stopped() {
     assert!(cleanup.out.contains("left alone, its agent runs"), "{cleanup:?}");
     let again = bench.run();
     assert_eq!(again.code, Some(69));
-    assert!(again.err.contains(&format!("run `bottle cleanup {}`", bench.name)), "{again:?}");
+    let next = "it runs: bottle attach t-detached, or bottle stop t-detached";
+    assert!(again.err.contains(next), "{again:?}");
     let curl =
         bench.bottle(&["exec", bench.name, "curl", "-sS", "-m", "5", "https://blocked.test/"]);
     assert_ne!(curl.code, Some(0));
@@ -233,6 +234,15 @@ fn a_manifest_is_never_taken_from_where_bottle_is_called() {
             std::fs::write(folder.join(name), "[agent]\nimage = \"x\"\n").expect("a file");
         }
     }
+    bench.manifest_of("other", "");
+    std::fs::write(bench.home.path().join(".config/bottle/broken.toml"), b"\xff").expect("a file");
+    let broken = bench.bottle(&["plan", "broken"]);
+    assert_eq!(broken.code, Some(64), "{broken:?}");
+    for words in ["broken.toml cannot be read", "next: mend the file", "valid UTF-8"] {
+        assert!(broken.err.contains(words), "{words}: {broken:?}");
+    }
+    std::fs::remove_file(bench.home.path().join(".config/bottle/broken.toml"))
+        .expect("it is there");
     let mut command = bench.command(&["plan", bench.name]);
     // An XDG folder that is not absolute is none (its own specification).
     let ran = ran(command
@@ -245,6 +255,7 @@ fn a_manifest_is_never_taken_from_where_bottle_is_called() {
         ran.err.contains("there is no manifest ") && ran.err.contains("next: bottle init t-where"),
         "{ran:?}"
     );
+    assert!(ran.err.contains("; there are: other\n"), "{ran:?}");
     let by_path = bench.bottle(&["plan", "./repository/t-where"]);
     assert_eq!(by_path.code, Some(64), "{by_path:?}");
 }
