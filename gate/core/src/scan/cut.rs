@@ -12,8 +12,11 @@ use super::text::sanitize;
 const SEGMENT: usize = 32 * 1024;
 /// How much of a segment the next one repeats, so that no token is seen in halves only.
 const OVERLAP: usize = 8 * 1024;
-/// How far a segment is stretched so as not to cut a private key; RSA-16384 takes 13 KB in PEM.
+/// How far a segment is stretched so as not to cut a private key; RSA-16384 takes 13 KB in PEM. Of a longer one, such as a
+/// PGP key with pictures or one that is padded, a segment is made of its beginning and its end.
 const LONGEST_KEY: usize = 64 * 1024;
+/// How much of a longer key's beginning, and of the line in which it ends, is shown.
+const KEY_ENDS: usize = 1024;
 /// What gitleaks' rule `private-key` wants between the two lines of a key.
 const SHORTEST_KEY: usize = 64;
 
@@ -27,11 +30,13 @@ pub(super) struct Cutter {
     /// How much of `text` was part of the segment before.
     seen: usize,
     line: u64,
+    /// A private key that began in a segment before: its line and its beginning.
+    key: Option<(u64, Vec<u8>)>,
 }
 
 impl Cutter {
     pub(super) fn new() -> Self {
-        Self { text: Vec::new(), clean: 0, seen: 0, line: 1 }
+        Self { text: Vec::new(), clean: 0, seen: 0, line: 1, key: None }
     }
 
     /// Takes the next bytes and emits the segments that are full.
@@ -56,6 +61,7 @@ impl Cutter {
         }
         if self.clean > self.seen {
             emit(self.line, &self.text);
+            self.end_key(self.text.len(), emit);
         }
     }
 
@@ -93,8 +99,30 @@ impl Cutter {
         (!KEY_END.is_match(body)).then_some(begin)
     }
 
+    /// Emits the beginning and the end of a key that ends before `cut` and began in a segment before.
+    fn end_key(&mut self, cut: usize, emit: &mut dyn FnMut(u64, &[u8])) {
+        let Some((line, begin)) = &self.key else { return };
+        // Its first line may be repeated here.
+        let repeated = KEY_BEGIN.find_iter(&self.text[..self.seen.min(cut)]).last();
+        let start = repeated.map_or(0, |begin| cut.min(begin.end() + SHORTEST_KEY));
+        let Some(end) = KEY_END.find_at(&self.text[..cut], start) else { return };
+        let from = end.start().saturating_sub(KEY_ENDS);
+        let from = memrchr(b'\n', &self.text[from..end.start()])
+            .map_or_else(|| boundary(&self.text, from), |newline| from + newline + 1);
+        emit(*line, &[begin, &b"\n"[..], &self.text[from..end.end()]].concat());
+        self.key = None;
+    }
+
     fn emit(&mut self, cut: usize, emit: &mut dyn FnMut(u64, &[u8])) {
         emit(self.line, &self.text[..cut]);
+        self.end_key(cut, emit);
+        if let Some(begin) = self.open_key(cut)
+            && self.key.is_none()
+        {
+            let line = memchr_iter(b'\n', &self.text[..begin.start]).count() as u64;
+            let end = boundary(&self.text, cut.min(begin.end + KEY_ENDS));
+            self.key = Some((self.line + line, self.text[begin.start..end].to_vec()));
+        }
         let from = cut - OVERLAP;
         let next = match memchr(b'\n', &self.text[from..cut - 1]) {
             Some(newline) => from + newline + 1,
@@ -214,9 +242,34 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_never_ends_holds_nothing_up() {
-        let text = format!("-----BEGIN PRIVATE {}-----\n{}", "KEY", lines(40_000));
-        check(text.as_bytes());
+    fn the_ends_of_a_key_that_is_too_long_stand_in_a_segment_of_their_own() {
+        for lines in [1_100, 1_500, 30_000] {
+            let (begin, end) = ("-----BEGIN PGP PRIVATE", "KEY BLOCK-----\n");
+            let body = "0123456789abcdef".repeat(4).add_newlines(lines);
+            let key = format!("{begin} {end}{body}-----END PGP PRIVATE {end}");
+            let text = format!("{}{key}{}", "x\n".repeat(10_000), "y\n".repeat(50_000));
+            for after in [0, 100, 50_000] {
+                let text = &text[..text.len() - 2 * 50_000 + 2 * after];
+                let segments = cut(text.as_bytes(), 5000);
+                let whole = |text: &[u8]| {
+                    let begin = KEY_BEGIN.find(text);
+                    begin.is_some_and(|begin| KEY_END.is_match(&text[begin.end() + SHORTEST_KEY..]))
+                };
+                let found: Vec<_> =
+                    segments.iter().filter(|(_, text)| whole(text)).map(|(line, _)| line).collect();
+                assert_eq!(found, [&10_001], "{lines} lines, {after} after");
+                assert!(segments.iter().all(|(_, text)| std::str::from_utf8(text).is_ok()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_never_ends_holds_nothing_up_and_is_none() {
+        for before in [0, 400, 800, 1000, 1200] {
+            let text =
+                format!("{}-----BEGIN PRIVATE {}-----\n{}", lines(before), "KEY", lines(40_000));
+            check(text.as_bytes());
+        }
     }
 
     trait AddNewlines {
