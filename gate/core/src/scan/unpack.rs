@@ -2,7 +2,8 @@
 
 mod archive;
 mod encoded;
-mod pdf;
+mod escaped;
+mod streams;
 
 use std::cell::RefCell;
 use std::io::{self, BufReader, Cursor, Read, Seek, Write};
@@ -14,6 +15,7 @@ use proto::ObjectId;
 use super::item::{NewObjects, Stop};
 use super::views::{Segments, Views};
 use archive::{Archive, ReadSeek};
+use encoded::Spelling;
 
 /// How far archives are opened. Past any of these, the archive is reported as one that no scan can see through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +73,7 @@ pub(super) fn show(
     into: &mut dyn Segments,
 ) -> Result<Vec<Unscanned>, Stop> {
     let size = objects.size(id)?;
-    let limits = unpacking.limits;
-    let share = limits.free.max(limits.ratio.saturating_mul(size));
-    let unpacker = Unpacker {
-        limits,
-        into: RefCell::new(into),
-        left: RefCell::new(share.min(limits.bytes.saturating_sub(unpacking.unpacked))),
-        total: RefCell::new(0),
-        members: RefCell::new(0),
-        unscanned: RefCell::new(Vec::new()),
-    };
+    let unpacker = Unpacker::new(size, unpacking, into);
     if size <= STREAMED {
         let mut content = Vec::with_capacity(size as usize);
         objects.write(id, &mut content)?;
@@ -88,8 +81,18 @@ pub(super) fn show(
     } else {
         unpacker.large(path, unpacking.scratch, &mut |out| objects.write(id, out))?;
     }
-    unpacking.unpacked += unpacker.total.into_inner();
-    Ok(unpacker.unscanned.into_inner())
+    Ok(unpacker.end(unpacking))
+}
+
+/// The same for a text that is no blob: a commit or a tag.
+pub(super) fn show_text(
+    text: &[u8],
+    unpacking: &mut Unpacking<'_>,
+    into: &mut dyn Segments,
+) -> Vec<Unscanned> {
+    let unpacker = Unpacker::new(text.len() as u64, unpacking, into);
+    unpacker.content(BStr::new(""), text, 0);
+    unpacker.end(unpacking)
 }
 
 struct Unpacker<'a> {
@@ -101,23 +104,48 @@ struct Unpacker<'a> {
     unscanned: RefCell<Vec<Unscanned>>,
 }
 
-impl Unpacker<'_> {
+impl<'a> Unpacker<'a> {
+    /// For a content of this size.
+    fn new(size: u64, unpacking: &Unpacking<'a>, into: &'a mut dyn Segments) -> Self {
+        let limits = unpacking.limits;
+        let share = limits.free.max(limits.ratio.saturating_mul(size));
+        Self {
+            limits,
+            into: RefCell::new(into),
+            left: RefCell::new(share.min(limits.bytes.saturating_sub(unpacking.unpacked))),
+            total: RefCell::new(0),
+            members: RefCell::new(0),
+            unscanned: RefCell::new(Vec::new()),
+        }
+    }
+
+    fn end(self, unpacking: &mut Unpacking<'_>) -> Vec<Unscanned> {
+        unpacking.unpacked += self.total.into_inner();
+        self.unscanned.into_inner()
+    }
+
     fn content(&self, path: &BStr, content: &[u8], depth: u32) {
         let mut views = Views::new(path.into());
         for piece in content.chunks(256 * 1024) {
             views.push(piece, &mut **self.into.borrow_mut());
         }
         views.finish(&mut **self.into.borrow_mut());
-        if let Some(archive) = Archive::detect(content, content) {
+        for archive in Archive::detect(content, content) {
             self.archive(archive, path, &mut Cursor::new(content), depth);
         }
         if depth < self.limits.depth {
-            encoded::decode(content, &mut |line, decoded| {
+            let show = |line: u64, decoded: &[u8], how: &str| {
                 if !self.into.borrow().done() {
-                    let name = inner(path, format!("base64@{line}").as_bytes());
+                    let name = inner(path, format!("{how}@{line}").as_bytes());
                     self.content(BStr::new(&name), decoded, depth + 1);
                 }
-            });
+            };
+            for spelling in [Spelling::Base64, Spelling::Hex] {
+                encoded::decode(content, spelling, &mut |line, decoded| {
+                    show(line, decoded, spelling.name());
+                });
+            }
+            escaped::decode(content, &mut |line, decoded| show(line, decoded, "escapes"));
         }
     }
 
@@ -135,19 +163,27 @@ impl Unpacker<'_> {
             tail: Vec::new(),
         };
         write(&mut passing)?;
-        let archive = Archive::detect(&passing.head, &passing.tail);
+        let archives = Archive::detect(&passing.head, &passing.tail);
         passing.views.finish(&mut **self.into.borrow_mut());
-        let Some(archive) = archive else { return Ok(()) };
+        let is_pdf = passing.head.starts_with(streams::PDF_MAGIC);
+        if archives.is_empty() || archives == [Archive::Streams] && !is_pdf {
+            return Ok(());
+        }
         let file = scratch.map_or_else(tempfile::tempfile, tempfile::tempfile_in);
         let mut file = file.map_err(Stop::Spool)?;
         write(&mut file)?;
-        file.rewind().map_err(Stop::Spool)?;
-        self.archive(archive, path, &mut BufReader::new(file), 0);
+        for archive in archives {
+            file.rewind().map_err(Stop::Spool)?;
+            self.archive(archive, path, &mut BufReader::new(&file), 0);
+        }
         Ok(())
     }
 
     fn archive(&self, archive: Archive, path: &BStr, content: &mut dyn ReadSeek, depth: u32) {
         if depth == self.limits.depth {
+            if archive.is_guess() {
+                return;
+            }
             let limit = format!(
                 "more than {} archives within each other (limits.archive_depth)",
                 self.limits.depth
@@ -194,20 +230,15 @@ impl Unpacker<'_> {
     fn stream(&self, path: &BStr, held: &[u8], rest: &mut dyn Read, depth: u32) {
         let mut tee =
             Tee { reader: held.chain(rest), views: Views::new(path.into()), unpacker: self };
-        match Archive::detect(held, &[]) {
-            Some(Archive::Tar) if depth < self.limits.depth => {
-                archive::tar_members(path, &mut tee, &mut |path, reader| {
-                    self.member(path, reader, depth + 1)
-                });
-            }
-            // where hardly anything can hide
-            Some(Archive::Pdf | Archive::Zlib | Archive::Ar) | None => {}
-            Some(_) => {
-                self.give_up(
-                    path,
-                    format!("an archive of more than {} MiB in another", HELD >> 20),
-                );
-            }
+        let archives = Archive::detect(held, &[]);
+        if archives == [Archive::Tar] && depth < self.limits.depth {
+            archive::tar_members(path, &mut tee, &mut |path, reader| {
+                self.member(path, reader, depth + 1)
+            });
+        } else if archives.into_iter().any(|archive| !archive.is_guess() && archive != Archive::Ar)
+        {
+            let limit = format!("an archive of more than {} MiB in another", HELD >> 20);
+            self.give_up(path, limit);
         }
         let _damage = io::copy(&mut tee, &mut io::sink());
         tee.views.finish(&mut **self.into.borrow_mut());

@@ -112,6 +112,21 @@ async fn bytes_that_are_no_text_hide_nothing() {
     }
 }
 
+/// Most rules want white space, a quote or the end after a token; this is one of theirs.
+fn npm(seed: &str) -> String {
+    format!("np{}{}", "m_", random(seed, 36, ALNUM))
+}
+
+#[tokio::test]
+async fn a_token_ends_where_the_text_in_a_binary_does() {
+    let secret = npm("rodata");
+    for after in [&b"\0next"[..], b"\x05\x81", b"\xff", b"\x7f", b"\x1b[0m"] {
+        let text = [b"\x7fELF\0\x02\x01before\0", secret.as_bytes(), after].concat();
+        let findings = Push::new().blob("prog", text).findings().await;
+        found(&findings, "npm-access-token", "prog", 1);
+    }
+}
+
 #[tokio::test]
 async fn utf_16_is_read() {
     let text = format!("one\r\n$t = '{}'\r\n", token("utf16"));
@@ -205,6 +220,12 @@ async fn archives_are_opened_whatever_their_name() {
     writer.write_all(text).unwrap();
     let lzma = writer.finish().unwrap();
     let self_extracting = [&b"#!/bin/sh\nunzip $0\n"[..], &zip("in/conf.py", text)].concat();
+    let behind = |head: &[u8]| [head, &zip("in/conf.py", text)].concat();
+    let odd =
+        lzma_rust2::LzmaOptions { lc: 0, lp: 2, pb: 0, dict_size: 1 << 16, ..options.clone() };
+    let mut writer = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &odd, None).unwrap();
+    writer.write_all(text).unwrap();
+    let odd = writer.finish().unwrap();
     for (name, data, inner) in [
         ("real.zip", zip("in/conf.py", text), "real.zip!in/conf.py"),
         ("lib.jar", zip("a.jar", &zip("conf.py", text)), "lib.jar!a.jar!conf.py"),
@@ -215,6 +236,12 @@ async fn archives_are_opened_whatever_their_name() {
         ("c.bz2", bz.finish().unwrap(), "c.bz2!c"),
         ("c.xz", xz, "c.xz!c"),
         ("c.lzma", lzma, "c.lzma!c"),
+        ("d.lzma", odd, "d.lzma!d"),
+        // what it begins with is no reason not to look at its end
+        ("e.gz", behind(b"\x1f\x8b\x08\0"), "e.gz!in/conf.py"),
+        ("f.pdf", behind(b"%PDF-1.4\n%%EOF\n"), "f.pdf!in/conf.py"),
+        ("g.tar", behind(&tar("x", b"x\n")), "g.tar!in/conf.py"),
+        ("h.tar", tar("x\x01.zip", &zip("conf.py", text)), "h.tar!x\\x01.zip!conf.py"),
     ] {
         let findings = Push::new().blob(name, data).findings().await;
         found(&findings, "github-pat", inner, 2);
@@ -288,6 +315,12 @@ async fn base64_that_gitleaks_does_not_see_through_is_decoded() {
     let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     let command = format!("powershell -EncodedCommand {}\n", base64(&wide(&text)));
     let long = "lorem ipsum dolor\n".repeat(20_000) + &text;
+    let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let dump: String =
+        hex(&text).as_bytes().chunks(60).map(|line| format!("{}\n", line.as_bstr())).collect();
+    let json = format!("{{\"content\": \"{}\"}}\n", wrapped(text.as_bytes()).replace('\n', "\\n"));
+    let list: String = text.bytes().map(|byte| format!("0x{byte:02x}, ")).collect();
+    let string: String = text.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
     for (name, data, place, line) in [
         ("wrapped", wrapped(text.as_bytes()), "f!base64@1", 21),
         ("wide", command, "f!base64@1", 21),
@@ -298,12 +331,27 @@ async fn base64_that_gitleaks_does_not_see_through_is_decoded() {
             21,
         ),
         ("one long line", base64(long.as_bytes()), "f!base64@1", 20_021),
+        ("a string of JSON", json, "f!base64@1", 21),
+        ("a dump in hex", format!("x\n{dump}"), "f!hex@2", 21),
+        ("a long line of hex", format!("x = {}", hex(&long)), "f!hex@1", 20_021),
+        ("a list of bytes", list, "f!escapes@1", 21),
+        ("a string of bytes", string, "f!escapes@1", 21),
         ("twice", wrapped(wrapped(text.as_bytes()).as_bytes()), "f!base64@1!base64@1", 21),
     ] {
         let findings = Push::new().blob("f", data).findings().await;
         let places: Vec<_> = findings.iter().map(|f| (f.path.to_string(), f.line)).collect();
         assert_eq!(places, [(place.to_owned(), line)], "{name}");
         assert_eq!(findings[0].text, "T = '***'", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_private_key_is_found_however_much_stands_in_it() {
+    let key = private_key("padded", 12);
+    let (first, rest) = key.split_once('\n').unwrap();
+    for padding in [70_000, 1_000_000] {
+        let text = format!("x\n{first}\n{}{rest}", "\n".repeat(padding));
+        found(&Push::new().blob("id", text).findings().await, "private-key", "id", 2);
     }
 }
 

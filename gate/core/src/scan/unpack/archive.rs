@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek};
 use bstr::BStr;
 use memchr::memmem;
 
-use super::{inner, pdf, stem};
+use super::{inner, stem, streams};
 
 /// What an archive is read from.
 pub(super) trait ReadSeek: Read + Seek {}
@@ -19,14 +19,17 @@ pub(super) enum Archive {
     Tar,
     /// Of Unix: Debian's packages, static libraries.
     Ar,
-    Pdf,
     Zlib,
     Gzip,
     Bzip2,
     Xz,
     /// What came before xz.
     Lzma,
+    /// The same with unusual properties.
+    OddLzma,
     Zstd,
+    /// None of them, but with compressed streams in it, perhaps: a PDF, a picture with words in it, a pack of git's.
+    Streams,
 }
 
 /// The tail in which a zip's end record must lie: its comment may be 64 KiB long.
@@ -38,30 +41,36 @@ const AR_MAGIC: &[u8] = b"!<arch>\n";
 const XZ_MEMORY: u32 = 80 * 1024;
 
 impl Archive {
-    /// Knows an archive by its first and last bytes (which may be the same).
-    pub(super) fn detect(head: &[u8], tail: &[u8]) -> Option<Self> {
-        match head {
-            [0x1f, 0x8b, 8, ..] => return Some(Self::Gzip),
-            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => {
-                return Some(Self::Bzip2);
-            }
-            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => return Some(Self::Xz),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => return Some(Self::Zstd),
-            [b'P', b'K', 3, 4, ..] => return Some(Self::Zip),
-            _ if head.starts_with(AR_MAGIC) => return Some(Self::Ar),
-            _ if head.starts_with(b"%PDF-") => return Some(Self::Pdf),
-            _ if pdf::is_zlib(head) => return Some(Self::Zlib),
-            _ => {}
+    /// Knows archives by their first and last bytes (which may be the same). One content may be several: a zip may stand
+    /// behind something else, as in a self-extracting program, and a tar begins with a name.
+    pub(super) fn detect(head: &[u8], tail: &[u8]) -> Vec<Self> {
+        let by_magic = match head {
+            [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, ..] => Some(Self::Bzip2),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            [b'P', b'K', 3, 4, ..] => Some(Self::Zip),
+            _ if head.starts_with(AR_MAGIC) => Some(Self::Ar),
+            _ => None,
+        };
+        let is_tar = head.get(257..262) == Some(b"ustar") || is_old_tar(head);
+        let is_zip = by_magic != Some(Self::Zip) && ends_as_zip(tail, is_tar);
+        let mut found: Vec<Self> = by_magic.into_iter().collect();
+        found.extend(is_tar.then_some(Self::Tar));
+        found.extend(is_zip.then_some(Self::Zip));
+        if by_magic.is_none() {
+            found.extend(is_zlib(head).then_some(Self::Zlib));
+            found.extend(is_lzma(head));
         }
-        if is_lzma(head) {
-            return Some(Self::Lzma);
+        if found.is_empty() && streams::may_be_in(head) {
+            found.push(Self::Streams);
         }
-        if head.get(257..262) == Some(b"ustar") || is_old_tar(head) {
-            return Some(Self::Tar);
-        }
-        // A zip may stand behind something else, as in a self-extracting program.
-        let tail = &tail[tail.len().saturating_sub(ZIP_TAIL)..];
-        memmem::rfind(tail, b"PK\x05\x06").map(|_| Self::Zip)
+        found
+    }
+
+    /// Whether it may well be something else that begins in the same way.
+    pub(super) const fn is_guess(self) -> bool {
+        matches!(self, Self::Zlib | Self::OddLzma | Self::Streams)
     }
 
     /// Shows each member, until `each` says that it is enough. What can't be read is left out.
@@ -78,7 +87,7 @@ impl Archive {
             Self::Gzip => single(&mut flate2::read::MultiGzDecoder::new(content)),
             Self::Bzip2 => single(&mut bzip2::read::MultiBzDecoder::new(content)),
             Self::Xz => single(&mut lzma_rust2::XzReader::new_mem_limit(content, true, XZ_MEMORY)),
-            Self::Lzma => {
+            Self::Lzma | Self::OddLzma => {
                 let reader = lzma_rust2::LzmaReader::new_mem_limit(content, XZ_MEMORY, None);
                 if let Ok(mut reader) = reader {
                     single(&mut reader);
@@ -91,7 +100,7 @@ impl Archive {
             }
             Self::Tar => tar_members(path, content, each),
             Self::Ar => ar_members(path, content, each),
-            Self::Pdf => pdf::streams(path, content, each),
+            Self::Streams => streams::members(path, content, each),
             Self::Zlib => single(&mut flate2::read::ZlibDecoder::new(content)),
             Self::Zip => zip_members(path, content, each),
         }
@@ -180,13 +189,39 @@ fn zip_stream(
     }
 }
 
-/// It has no magic: the usual properties, a dictionary's size in its high bytes, and the content's size or none.
-fn is_lzma(content: &[u8]) -> bool {
+/// Whether a zip's end record stands in the tail. Behind a tar it must be the very end: one that lies in the tar is found
+/// there.
+fn ends_as_zip(tail: &[u8], is_tar: bool) -> bool {
+    let tail = &tail[tail.len().saturating_sub(ZIP_TAIL)..];
+    let Some(at) = memmem::rfind(tail, b"PK\x05\x06") else { return false };
+    let comment =
+        tail.get(at + 20..at + 22).map_or(0, |len| usize::from(len[0]) | usize::from(len[1]) << 8);
+    !is_tar || at + 22 + comment == tail.len()
+}
+
+/// It has no magic: the method in a window of at most 32 KiB, no dictionary, and a check of both.
+fn is_zlib(content: &[u8]) -> bool {
     match content {
-        [0x5d, 0, 0, _, 0..=8, size @ ..] => {
-            size.get(..8).is_some_and(|size| size == [0xff; 8] || size[5..] == [0; 3])
+        [method, flags, ..] => {
+            method & 0x8f == 8
+                && flags & 0x20 == 0
+                && (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
         }
         _ => false,
+    }
+}
+
+/// It has no magic: properties, a dictionary of a round size, and the content's size or none.
+fn is_lzma(content: &[u8]) -> Option<Archive> {
+    let (&[properties, a, b, c, d], size) = content.split_first_chunk()?;
+    let dictionary = u32::from_le_bytes([a, b, c, d]);
+    let is_round = dictionary >= 4096 && (dictionary & (dictionary - 1)).count_ones() <= 1;
+    let size = size.get(..8)?;
+    match (properties, dictionary) {
+        _ if size != [0xff; 8] && size[5..] != [0; 3] => None,
+        (0x5d, 0..0x0900_0000) if a == 0 && b == 0 => Some(Archive::Lzma),
+        (..225, _) if is_round => Some(Archive::OddLzma),
+        _ => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Base64 in text that the scanner does not decode by itself: wrapped into lines, too long for one segment, or of
+//! Base64 and hex in text that the scanner does not decode by itself: wrapped into lines, too long for one segment, or of
 //! UTF-16 or an archive.
 
 use base64::Engine;
@@ -7,11 +7,12 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bstr::ByteSlice;
 
 use super::archive::Archive;
+use super::streams::PDF_MAGIC;
 use crate::scan::text::{Utf16, reads_as_text};
 
 /// Shorter runs hold no secret.
 const SHORTEST: usize = 40;
-/// A longer run lies in several segments, and the scanner decodes what begins in the middle of four letters wrongly.
+/// A longer run lies in several segments, and the scanner decodes what begins in the middle of a group wrongly.
 const ONE_SEGMENT: usize = 16 * 1024;
 
 /// What is longer is decoded in pieces, so that its memory is bounded; a multiple of four.
@@ -25,24 +26,88 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Shows what is spelled in base64, and the line (from 1) where it begins. What decodes to no text and no archive is left
-/// out, and so is what the scanner sees by itself.
-pub(super) fn decode(text: &[u8], each: &mut dyn FnMut(u64, &[u8])) {
-    let mut block = Block::default();
+/// How bytes are written as letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    Base64,
+    Hex,
+}
+
+impl Spelling {
+    /// As it stands in the path of what is decoded.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Hex => "hex",
+        }
+    }
+
+    const fn is_letter(self, byte: u8) -> bool {
+        match self {
+            Self::Base64 => {
+                matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'-' | b'_')
+            }
+            Self::Hex => byte.is_ascii_hexdigit(),
+        }
+    }
+
+    fn decode(self, mut letters: Vec<u8>) -> Option<Vec<u8>> {
+        match self {
+            Self::Base64 => {
+                if letters.len() % 4 == 1 {
+                    letters.pop();
+                }
+                for letter in &mut letters {
+                    match *letter {
+                        b'-' => *letter = b'+',
+                        b'_' => *letter = b'/',
+                        _ => {}
+                    }
+                }
+                LENIENT.decode(&letters).ok()
+            }
+            Self::Hex => {
+                let digit = |letter: u8| char::from(letter).to_digit(16).map(|digit| digit as u8);
+                letters
+                    .chunks_exact(2)
+                    .map(|two| Some(digit(two[0])? << 4 | digit(two[1])?))
+                    .collect()
+            }
+        }
+    }
+}
+
+/// Shows what is spelled so, and the line (from 1) where it begins. What decodes to no text and no archive is left out, and
+/// so is what the scanner sees by itself.
+pub(super) fn decode(text: &[u8], spelling: Spelling, each: &mut dyn FnMut(u64, &[u8])) {
+    let mut block = Block::new(spelling);
+    let is_letter = |byte: &u8| spelling.is_letter(*byte);
     for (number, line) in text.lines().enumerate() {
         let number = number as u64 + 1;
-        let letters = bare(line).trim_end_with(|c| c == '=');
-        if letters.len() >= 4 && letters.iter().all(|byte| is_letter(*byte)) {
-            block.take(number, letters, each);
-            continue;
-        }
-        block.end(each);
-        if line.len() >= SHORTEST {
-            let runs = line.split(|byte| !is_letter(*byte)).filter(|run| run.len() >= SHORTEST);
-            for run in runs.flat_map(|run| run.chunks(LONGEST)) {
-                let mut alone = Block::default();
-                alone.take(number, run, each);
-                alone.end(each);
+        // A string of JSON has its line ends spelled out, and letters beside its quotes.
+        let mut pieces = line.split_str("\\n").peekable();
+        let is_string = line.find("\\n").is_some();
+        let mut is_begin = is_string;
+        while let Some(piece) = pieces.next() {
+            let letters = match (is_begin, is_string && pieces.peek().is_none()) {
+                (true, _) => piece.rsplit_once_str("\"").map_or(piece, |(_, letters)| letters),
+                (false, true) => piece.split_once_str("\"").map_or(piece, |(letters, _)| letters),
+                (false, false) => bare(piece),
+            };
+            is_begin = false;
+            let letters = letters.trim_end_with(|c| c == '=');
+            if letters.len() >= 4 && letters.iter().all(is_letter) {
+                block.take(number, letters, each);
+                continue;
+            }
+            block.end(each);
+            if piece.len() >= SHORTEST {
+                let runs = piece.split(|byte| !is_letter(byte)).filter(|run| run.len() >= SHORTEST);
+                for run in runs.flat_map(|run| run.chunks(LONGEST)) {
+                    let mut alone = Block::new(spelling);
+                    alone.take(number, run, each);
+                    alone.end(each);
+                }
             }
         }
     }
@@ -58,8 +123,8 @@ fn bare(line: &[u8]) -> &[u8] {
 }
 
 /// Lines of one length, and a last one that may be shorter.
-#[derive(Default)]
 struct Block {
+    spelling: Spelling,
     first: u64,
     lines: usize,
     length: usize,
@@ -67,6 +132,10 @@ struct Block {
 }
 
 impl Block {
+    fn new(spelling: Spelling) -> Self {
+        Self { spelling, first: 0, lines: 0, length: 0, letters: Vec::new() }
+    }
+
     fn take(&mut self, number: u64, letters: &[u8], each: &mut dyn FnMut(u64, &[u8])) {
         if self.lines > 0 && letters.len() > self.length {
             self.end(each);
@@ -75,35 +144,32 @@ impl Block {
             (self.first, self.length) = (number, letters.len());
         }
         self.lines += 1;
-        self.letters.extend(letters.iter().map(|letter| match letter {
-            b'-' => b'+',
-            b'_' => b'/',
-            other => *other,
-        }));
+        self.letters.extend_from_slice(letters);
         if letters.len() < self.length || self.letters.len() >= LONGEST {
             self.end(each);
         }
     }
 
     fn end(&mut self, each: &mut dyn FnMut(u64, &[u8])) {
-        let Self { first, lines, mut letters, .. } = std::mem::take(self);
+        let Self { spelling, first, lines, letters, .. } =
+            std::mem::replace(self, Self::new(self.spelling));
         if letters.len() < SHORTEST {
             return;
         }
-        if letters.len() % 4 == 1 {
-            letters.pop();
-        }
-        let Ok(decoded) = LENIENT.decode(&letters) else { return };
         let is_seen = lines == 1 && letters.len() < ONE_SEGMENT;
-        let is_text = || Utf16::detect(&decoded).is_some() || !is_seen && reads_as_text(&decoded);
-        if Archive::detect(&decoded, &decoded).is_some() || is_text() {
+        let Some(decoded) = spelling.decode(letters) else { return };
+        if is_worth_showing(&decoded, is_seen) {
             each(first, &decoded);
         }
     }
 }
 
-const fn is_letter(byte: u8) -> bool {
-    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'-' | b'_')
+/// Whether something decoded is text or an archive, and not text that the scanner decodes by itself.
+pub(super) fn is_worth_showing(decoded: &[u8], is_seen: bool) -> bool {
+    let is_text = || Utf16::detect(decoded).is_some() || !is_seen && reads_as_text(decoded);
+    let archives = Archive::detect(decoded, decoded);
+    let is_archive = !archives.is_empty() && archives != [Archive::Streams];
+    is_archive || decoded.starts_with(PDF_MAGIC) || is_text()
 }
 
 #[cfg(test)]
@@ -115,8 +181,14 @@ mod tests {
 
     fn decoded(text: &[u8]) -> Vec<(u64, Vec<u8>)> {
         let mut all = Vec::new();
-        decode(text, &mut |line, bytes| all.push((line, bytes.to_vec())));
+        for spelling in [Spelling::Base64, Spelling::Hex] {
+            decode(text, spelling, &mut |line, bytes| all.push((line, bytes.to_vec())));
+        }
         all
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn wrap(letters: &str, before: &str, length: usize, after: &str) -> String {
@@ -133,6 +205,9 @@ mod tests {
             let text = format!("data:\n\n{}\nthe end\n", wrap(&letters, before, length, after));
             assert_eq!(decoded(text.as_bytes()), [(3, TEXT.to_vec())], "{text}");
         }
+        assert_eq!(decoded(wrap(&hex(TEXT), "", 60, "\n").as_bytes()), [(1, TEXT.to_vec())]);
+        let json = format!("{{\n  \"content\": \"{}\",\n", wrap(&letters, "", 60, "\\n"));
+        assert_eq!(decoded(json.as_bytes()), [(2, TEXT.to_vec())], "{json}");
         let letters = URL_SAFE_NO_PAD.encode(TEXT);
         assert_eq!(decoded(wrap(&letters, "", 60, "\n").as_bytes()), [(1, TEXT.to_vec())]);
     }
@@ -153,6 +228,7 @@ mod tests {
     #[test]
     fn what_the_scanner_decodes_itself_is_left_to_it() {
         assert_eq!(decoded(STANDARD.encode(TEXT).as_bytes()), []);
+        assert_eq!(decoded(hex(TEXT).as_bytes()), []);
         let long = TEXT.repeat(300);
         let text = format!("x = \"{}\"\n", STANDARD.encode(&long));
         assert_eq!(decoded(text.as_bytes()), [(1, long)]);

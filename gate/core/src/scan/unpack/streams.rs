@@ -1,23 +1,34 @@
-//! The compressed streams of a PDF, as far as they hold text.
+//! Compressed streams within a binary file of any kind, as far as they hold text: a PDF's pages, the words of a picture,
+//! the objects of a pack of git's.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use bstr::{BStr, ByteSlice};
-use flate2::read::ZlibDecoder;
-use memchr::memmem;
+use flate2::{Decompress, FlushDecompress, Status};
 
 use super::inner;
 use crate::scan::text::reads_as_text;
 
-/// A larger one is looked at as far as this.
+pub(super) const PDF_MAGIC: &[u8] = b"%PDF-";
+/// A larger file is looked at as far as this.
 const LONGEST: u64 = 64 << 20;
 /// How much of one stream is unpacked; a page of text is far smaller.
-const LONGEST_STREAM: u64 = 4 << 20;
+const LONGEST_STREAM: usize = 4 << 20;
 /// How much of one file's streams is unpacked.
 const ALL_STREAMS: usize = 64 << 20;
+/// What unpacks to less is no stream but chance, or too short to hold a token.
+const SHORTEST: usize = 16;
+
+/// Whether a content that begins so may hold streams: text holds none, but for the heads of some.
+pub(super) fn may_be_in(head: &[u8]) -> bool {
+    head.contains(&0)
+        || head.starts_with(PDF_MAGIC)
+        || head.starts_with(b"# v")
+        || head.contains(&0x9c)
+}
 
 /// Shows each stream that is text once unpacked. Pictures and fonts are left out.
-pub(super) fn streams(
+pub(super) fn members(
     path: &BStr,
     content: &mut dyn Read,
     each: &mut dyn FnMut(&BStr, &mut dyn Read) -> bool,
@@ -25,29 +36,48 @@ pub(super) fn streams(
     let mut file = Vec::new();
     // what can't be read is left out
     let _damage = content.take(LONGEST).read_to_end(&mut file);
-    let (mut left, mut text) = (ALL_STREAMS, Vec::new());
-    for (number, at) in memmem::find_iter(&file, b"stream").enumerate() {
-        let data = file[at + b"stream".len()..].trim_start_with(|c| c == '\r' || c == '\n');
-        if !is_zlib(data) {
+    let (mut at, mut left, mut number) = (0, ALL_STREAMS, 0);
+    let mut inflate = Decompress::new(true);
+    while let Some(next) = file[at..].find_byte(0x78) {
+        at += next;
+        let data = &file[at..];
+        if !begins_as_stream(data) {
+            at += 1;
             continue;
         }
-        text.clear();
-        let unpacked = ZlibDecoder::new(data).take(LONGEST_STREAM.min(left as u64));
-        let _damage = io::BufReader::new(unpacked).read_to_end(&mut text);
+        inflate.reset(true);
+        let text = unpack(&mut inflate, data, LONGEST_STREAM.min(left));
         left -= text.len();
+        if text.len() < SHORTEST {
+            at += 1;
+            continue;
+        }
+        at += usize::try_from(inflate.total_in()).unwrap_or(1).max(1);
+        number += 1;
         let name = inner(path, format!("stream {number}").as_bytes());
-        if reads_as_text(&text) && !each(BStr::new(&name), &mut &text[..]) {
+        if reads_as_text(&text) && !each(BStr::new(&name), &mut &text[..]) || left == 0 {
             return;
         }
     }
 }
 
-/// Whether this begins as zlib's compressed data does.
-pub(super) fn is_zlib(data: &[u8]) -> bool {
-    match data {
-        [method @ 0x78, flags @ (0x01 | 0x5e | 0x9c | 0xda), ..] => {
-            (u16::from(*method) << 8 | u16::from(*flags)) % 31 == 0
+/// What a stream holds, as far as it goes.
+fn unpack(inflate: &mut Decompress, data: &[u8], limit: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    while text.len() < limit {
+        text.reserve((limit - text.len()).min(text.len().max(4096)));
+        let (read, held) = (inflate.total_in() as usize, text.len());
+        let status = inflate.decompress_vec(&data[read..], &mut text, FlushDecompress::None);
+        let stands = inflate.total_in() as usize == read && text.len() == held;
+        if stands || !matches!(status, Ok(Status::Ok | Status::BufError)) {
+            break;
         }
-        _ => false,
     }
+    text.truncate(limit);
+    text
+}
+
+/// Whether this begins as zlib's data does, with the window that everybody takes.
+fn begins_as_stream(data: &[u8]) -> bool {
+    matches!(data, [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..])
 }
