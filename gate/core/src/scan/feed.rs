@@ -84,11 +84,11 @@ impl<W: Write> Feeder<'_, W> {
             Item::Tag { id } => self.object(Kind::Tag, id, None)?,
             Item::Path { path, commit } => {
                 if may_hold_a_secret(path) && self.names.insert(self.hasher.hash_one(path)) {
-                    self.text(Kind::Path, None, commit, path.into(), path);
+                    self.name(Kind::Path, None, commit, path);
                 }
             }
             Item::Ref { name, target } => {
-                self.text(Kind::Ref, Some(target), None, name.as_bstr().into(), name.as_bytes());
+                self.name(Kind::Ref, Some(target), None, name.as_bstr());
             }
             Item::Option { text, target } => {
                 self.text(Kind::Option, target, None, text.into(), text);
@@ -121,8 +121,28 @@ impl<W: Write> Feeder<'_, W> {
         let mut text = Vec::new();
         self.objects.write(&id, &mut text)?;
         self.shown += text.len() as u64;
-        self.text(kind, Some(id), commit, BString::default(), &without_ids(&text));
+        let text = readable(&text);
+        let mut unpacking = self.unpacking.clone();
+        let mut sink = Sink { feeder: self, kind, object: Some(id), commit };
+        let unscanned = unpack::show_text(&text, &mut unpacking, &mut sink);
+        self.unscanned.extend(unscanned.into_iter().map(|archive| (archive, id, commit)));
+        self.unpacking = unpacking;
         Ok(())
+    }
+
+    /// A name as it is, and once more with its parts apart: most rules want white space after a token.
+    fn name(
+        &mut self,
+        kind: Kind,
+        object: Option<ObjectId>,
+        commit: Option<ObjectId>,
+        name: &BStr,
+    ) {
+        let apart = |byte: &u8| if b"/.@".contains(byte) { b' ' } else { *byte };
+        let mut text = name.to_vec();
+        text.push(b'\n');
+        text.extend(name.iter().map(apart));
+        self.text(kind, object, commit, name.into(), &text);
     }
 
     fn text(
@@ -202,30 +222,35 @@ fn canary() -> Secret {
     )
 }
 
-/// A commit's or tag's raw text without the ids of its tree, parents and target: no secrets, but 40 hex digits, which
-/// some rules take for a token where the message has the right word.
-fn without_ids(text: &[u8]) -> Vec<u8> {
-    let mut without = Vec::with_capacity(text.len());
+/// A commit's or tag's raw text, line by line, as the rules can read it.
+///
+/// Without the ids of its tree, parents and target: no secrets, but 40 hex digits, which some rules take for a token where
+/// the message has the right word. And with white space around the parts of a mail address: most rules want some after a
+/// token.
+fn readable(text: &[u8]) -> Vec<u8> {
+    let mut readable = Vec::with_capacity(text.len());
     let mut in_headers = true;
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         in_headers &= line != b"\n";
-        let header = ["tree ", "parent ", "object "]
-            .into_iter()
-            .find(|name| in_headers && line.starts_with_str(name));
-        match header {
-            Some(name)
-                if ObjectId::from_hex(
-                    line[name.len()..].trim_end_with(|c| c == '\n').as_bytes(),
-                )
-                .is_some() =>
-            {
-                without.extend_from_slice(name.trim_end().as_bytes());
-                without.push(b'\n');
-            }
-            _ => without.extend_from_slice(line),
+        let begins = |names: [&'static str; 3]| {
+            names.into_iter().find(|name| in_headers && line.starts_with_str(name))
+        };
+        let is_id = |name: &str| {
+            ObjectId::from_hex(line[name.len()..].trim_end_with(|c| c == '\n').as_bytes()).is_some()
+        };
+        if let Some(name) = begins(["tree ", "parent ", "object "]).filter(|name| is_id(name)) {
+            readable.extend_from_slice(name.trim_end().as_bytes());
+            readable.push(b'\n');
+        } else if begins(["author ", "committer ", "tagger "]).is_some() {
+            let (name, address) = line.split_at(line.rfind_byte(b'<').unwrap_or(line.len()));
+            readable.extend_from_slice(name);
+            let apart = |byte: &u8| if b"<@>".contains(byte) { b' ' } else { *byte };
+            readable.extend(address.iter().map(apart));
+        } else {
+            readable.extend_from_slice(line);
         }
     }
-    without
+    readable
 }
 
 /// Whether a name can hold a token at all: most paths can't, and a scan of each would cost more than the files.
@@ -252,13 +277,14 @@ mod tests {
     }
 
     #[test]
-    fn ids_in_headers_are_left_out_and_lines_stay() {
+    fn ids_in_headers_are_left_out_and_addresses_taken_apart() {
         let id = "0123456789abcdef0123456789abcdef01234567";
-        let commit =
-            format!("tree {id}\nparent {id}\nauthor a <b> 1 +0000\ntree x\n\nparent {id}\n");
+        let commit = format!(
+            "tree {id}\nparent {id}\nauthor a@b <c@d> 1 +0000\ntree x\n\nparent {id} <e@f>\n"
+        );
         assert_eq!(
-            without_ids(commit.as_bytes()).as_bstr(),
-            format!("tree\nparent\nauthor a <b> 1 +0000\ntree x\n\nparent {id}\n")
+            readable(commit.as_bytes()).as_bstr(),
+            format!("tree\nparent\nauthor a@b  c d  1 +0000\ntree x\n\nparent {id} <e@f>\n")
         );
     }
 

@@ -70,10 +70,20 @@ fn finding(hit: &Hit, lines: &[u8], redactor: &Redactor) -> Finding {
     let path = redactor.redact(&hit.label.place.path);
     let nowhere = hit.label.place.view == View::Strings
         || matches!(hit.label.kind, Kind::Path | Kind::Ref | Kind::Option);
+    let (path, line) = match hit.label.kind {
+        _ if nowhere => (path, 0),
+        // what is decoded is told by where it begins
+        Kind::Commit | Kind::Tag => {
+            let at = path.splitn_str(3, "!").nth(1).and_then(|part| part.rsplit_once_str("@"));
+            let line = at.and_then(|(_, line)| line.to_str().ok()?.parse().ok());
+            (BString::default(), line.unwrap_or(hit.first_line))
+        }
+        _ => (path, hit.first_line),
+    };
     Finding {
         kind: hit.label.kind,
         rule: hit.rule.clone(),
-        line: if nowhere { 0 } else { hit.first_line },
+        line,
         commit: hit.label.commit,
         object: hit.label.object,
         text: match hit.label.kind {
@@ -92,7 +102,11 @@ fn first_line(lines: &[u8]) -> &[u8] {
 /// Leaves of the hits on one secret in one object those that say best where it stands, in order.
 fn once_each(hits: Vec<Hit>) -> Vec<Hit> {
     let mut best: BTreeMap<(Kind, Option<ObjectId>, String, String), Vec<Hit>> = BTreeMap::new();
-    for hit in hits {
+    for mut hit in hits {
+        if matches!(hit.label.kind, Kind::Path | Kind::Ref) {
+            // a name is shown in two lines and has none
+            (hit.first_line, hit.last_line) = (0, 0);
+        }
         let key =
             (hit.label.kind, hit.label.object, hit.rule.clone(), hit.secret.expose().to_owned());
         best.entry(key).or_default().push(hit);

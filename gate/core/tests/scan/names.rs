@@ -61,6 +61,57 @@ async fn an_annotated_tag_is_scanned() {
     assert_eq!(one(Push::new().tag(&text)).await, (Kind::Tag, 5, "release ***".to_owned()));
 }
 
+/// Most rules want white space, a quote or the end after a token, and no name has that.
+#[tokio::test]
+async fn what_stands_beside_a_token_in_a_name_hides_nothing() {
+    let secret =
+        format!("np{}{}", "m_", crate::support::random("names", 36, crate::support::ALNUM));
+    for (push, kind, shown) in [
+        (Push::new().path(format!("keys/{secret}.txt")), Kind::Path, "keys/***.txt"),
+        (Push::new().path(format!("keys/{secret}/x")), Kind::Path, "keys/***/x"),
+        (Push::new().create_ref(&format!("refs/heads/{secret}/x")), Kind::Ref, "refs/heads/***/x"),
+        (
+            Push::new().commit(&format!("author a <{secret}> 1 +0000\n\nm\n")),
+            Kind::Commit,
+            "author a <***> 1 +0000",
+        ),
+        (
+            Push::new().commit(&format!("committer a <{secret}@b.c> 1 +0000\n\nm\n")),
+            Kind::Commit,
+            "committer a <***@b.c> 1 +0000",
+        ),
+        (
+            Push::new().tag(&format!("tag x\ntagger a <b@{secret}> 1 +0000\n\nm\n")),
+            Kind::Tag,
+            "tagger a <b@***> 1 +0000",
+        ),
+    ] {
+        let findings = push.findings().await;
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].rule, "npm-access-token");
+        assert_eq!((findings[0].kind, &*findings[0].text), (kind, shown));
+    }
+}
+
+#[tokio::test]
+async fn what_is_encoded_in_a_message_is_told_by_the_line_where_it_begins() {
+    let text = format!("{}T = '{}'\n", "# pad pad pad\n".repeat(9), token("encoded message"));
+    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let lines: String = hex
+        .as_bytes()
+        .chunks(60)
+        .map(|line| format!("{}\n", String::from_utf8_lossy(line)))
+        .collect();
+    let commit = format!("author a <b> 1 +0000\n\nA dump:\n\n{lines}");
+    let findings = Push::new().commit(&commit).findings().await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(
+        (findings[0].kind, findings[0].line, &*findings[0].text),
+        (Kind::Commit, 5, "T = '***'")
+    );
+    assert!(findings[0].path.is_empty());
+}
+
 #[tokio::test]
 async fn ids_in_a_commits_headers_are_no_secrets() {
     let id = "8f3c1d5e7a9b2c4d6e8f0a1b3c5d7e9f1a2b3c4d";

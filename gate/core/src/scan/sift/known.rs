@@ -13,7 +13,7 @@ use crate::scan::item::{At, NewObjects, Stop};
 use crate::scan::patch::Kind;
 use crate::scan::report::Hit;
 use crate::scan::unpack::{self, Unpacking};
-use crate::scan::views::{Place, Segments, View};
+use crate::scan::views::{Place, Segments};
 
 /// How much of the origin's content is looked through for one push; past it, what is not found counts as new.
 const LOOKED_THROUGH: u64 = 128 << 20;
@@ -61,9 +61,8 @@ pub(super) fn drop_known(
         .iter()
         .any(|needle| matches!(hits[needle.hit].0.label.kind, Kind::Commit | Kind::Tag))
     {
-        let place = Place { path: BString::default(), view: View::Plain };
         objects.origin_commits(interrupt, &mut |text| {
-            search.segment(&place, 1, text);
+            unpack::show_text(text, &mut unpacking.clone(), &mut search);
             if search.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     }

@@ -10,7 +10,7 @@ use crate::scan::item::{NewObjects, Stop};
 use crate::scan::patch::Kind;
 use crate::scan::report::Hit;
 use crate::scan::unpack::{self, Unpacking};
-use crate::scan::views::{Place, Segments, Views};
+use crate::scan::views::{Place, Segments};
 
 /// How many hits are shown with their line.
 const SHOWN: usize = 200;
@@ -35,7 +35,6 @@ pub(super) fn read(
     let mut lines = vec![Vec::new(); hits.len()];
     for ((kind, object), indices) in wanted {
         interrupt.check().map_err(|_| Stop::Interrupted)?;
-        let base = hits[indices[0]].label.place.path.as_bstr();
         let mut reader = Lines { hits, open: indices.clone(), lines: &mut lines };
         match kind {
             Kind::Blob => {
@@ -58,9 +57,7 @@ pub(super) fn read(
             _ => {
                 let mut content = Vec::new();
                 objects.write(&object, &mut content)?;
-                let mut views = Views::new(base.into());
-                views.push(&content, &mut reader);
-                views.finish(&mut reader);
+                unpack::show_text(&content, &mut unpacking.clone(), &mut reader);
             }
         }
     }
