@@ -130,7 +130,8 @@ impl<W: Write> Feeder<'_, W> {
         Ok(())
     }
 
-    /// A name as it is, and once more with its parts apart: most rules want white space after a token.
+    /// A name as it is, and twice more with its parts apart: most rules want white space after a token, and some tokens have
+    /// dots.
     fn name(
         &mut self,
         kind: Kind,
@@ -138,10 +139,11 @@ impl<W: Write> Feeder<'_, W> {
         commit: Option<ObjectId>,
         name: &BStr,
     ) {
-        let apart = |byte: &u8| if b"/.@".contains(byte) { b' ' } else { *byte };
         let mut text = name.to_vec();
-        text.push(b'\n');
-        text.extend(name.iter().map(apart));
+        for between in [&b"/"[..], b"/.@"] {
+            text.push(b'\n');
+            text.extend(name.iter().map(|b| if between.contains(b) { b' ' } else { *b }));
+        }
         self.text(kind, object, commit, name.into(), &text);
     }
 

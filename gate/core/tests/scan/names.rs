@@ -66,6 +66,11 @@ async fn an_annotated_tag_is_scanned() {
 async fn what_stands_beside_a_token_in_a_name_hides_nothing() {
     let secret =
         format!("np{}{}", "m_", crate::support::random("names", 36, crate::support::ALNUM));
+    let random = |seed, length| crate::support::random(seed, length, crate::support::ALNUM);
+    let dotted = format!("S{}.{}.{}", "G", random("key", 22), random("id", 43));
+    let findings = Push::new().path(format!("keys/{dotted}/x.txt")).findings().await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].text, "keys/***/x.txt");
     for (push, kind, shown) in [
         (Push::new().path(format!("keys/{secret}.txt")), Kind::Path, "keys/***.txt"),
         (Push::new().path(format!("keys/{secret}/x")), Kind::Path, "keys/***/x"),
