@@ -13,6 +13,8 @@ pub enum Target<'a> {
     Dumb,
     /// `info/refs` for a service that does not exist.
     UnknownService,
+    /// A request to git LFS's own server (`/PATH/info/lfs/…`), which clients with LFS look for beside the repository.
+    Lfs,
     /// Nothing of git's.
     Other,
 }
@@ -31,6 +33,7 @@ pub fn parse_target<'a>(path: &'a str, query: Option<&str>) -> Target<'a> {
             Target::Dumb
         }
         _ if is_loose_object(path) => Target::Dumb,
+        _ if path.contains("/info/lfs/") => Target::Lfs,
         _ => Target::Other,
     }
 }
@@ -87,6 +90,9 @@ mod tests {
             ("/a/objects/info/packs", None, Target::Dumb),
             ("/a/objects/0a/0123456789012345678901234567890123456789", None, Target::Other),
             ("/a/objects/0a/01234567890123456789012345678901234567", None, Target::Dumb),
+            ("/acme/app.git/info/lfs/objects/batch", None, Target::Lfs),
+            ("/acme/app/info/lfs/locks", Some("path=a"), Target::Lfs),
+            ("/info/lfs", None, Target::Other),
             ("/healthz", None, Target::Other),
             ("/git-upload-pack", None, Target::Other),
             ("", None, Target::Other),

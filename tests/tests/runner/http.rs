@@ -48,6 +48,11 @@ fn says_what_it_does_not_do() {
                 "{answer}"
             );
         }
+        let lfs = "POST /app.git/info/lfs/objects/batch HTTP/1.1\nHost: gate\nContent-Length: 2\nConnection: close\n\n";
+        let answer = ask(gate, lfs, b"{}");
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        assert!(answer.contains("content-type: application/vnd.git-lfs+json\r\n"), "{answer}");
+        assert!(answer.contains("{\"message\":\"git-gate carries no LFS objects"), "{answer}");
         let answer = ask(
             gate,
             "POST /app.git/git-upload-pack HTTP/1.1\nHost: gate\nContent-Type: text/plain\nContent-Length: 4\nConnection: close\n\n",

@@ -109,6 +109,7 @@ async fn answer(hall: &Hall, peer: SocketAddr, request: Request<Incoming>) -> Re
         (Target::Other, &Method::GET | &Method::HEAD) if uri.path() == "/healthz" => {
             return plain(StatusCode::OK, "ok");
         }
+        (Target::Lfs, _) => answer::no_lfs(),
         (Target::Other, _) => plain(StatusCode::NOT_FOUND, "not found"),
     };
     info!(

@@ -33,6 +33,16 @@ pub(super) fn plain(status: StatusCode, line: &str) -> Response<Answer> {
     response
 }
 
+/// Tells a client of git LFS, in the format whose `message` it shows, that its objects go another way. For locks it takes
+/// this status as "not here" and goes on.
+pub(super) fn no_lfs() -> Response<Answer> {
+    let line = r#"{"message":"git-gate carries no LFS objects: set lfs.url to the LFS server of the origin"}"#;
+    let mut response = plain(StatusCode::NOT_FOUND, line);
+    let json = HeaderValue::from_static("application/vnd.git-lfs+json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
 /// Refuses a method where others are allowed.
 pub(super) fn only(allowed: &'static str) -> Response<Answer> {
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
