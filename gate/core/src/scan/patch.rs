@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bstr::{BStr, BString, ByteSlice};
+use bstr::BString;
 use proto::ObjectId;
 
 use super::views::{Place, View};
@@ -81,7 +81,7 @@ impl Label {
     /// The file's name in the patch, quoted: a blob's path, for rules that look at it, else the kind.
     fn file_name(&self) -> String {
         match self.kind {
-            Kind::Blob if !self.place.path.is_empty() => quote(self.place.path.as_bstr()),
+            Kind::Blob if !self.place.path.is_empty() => quote(&with_whole_names(&self.place.path)),
             kind => kind.as_str().to_owned(),
         }
     }
@@ -159,11 +159,24 @@ impl<W: Write> Patch<W> {
     }
 }
 
+/// The path with something between two slashes and behind a last one: gitleaks drops a file without a name there. In archives
+/// there are some; a static library begins with one.
+fn with_whole_names(path: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(path.len());
+    for (at, byte) in path.iter().enumerate() {
+        whole.push(*byte);
+        if *byte == b'/' && matches!(path.get(at + 1), None | Some(b'/')) {
+            whole.push(b'-');
+        }
+    }
+    whole
+}
+
 /// Quotes a path for a patch header as git does, but octal throughout: gitleaks' parser takes `\"` after a backslash for
 /// the end of the name, and drops the file.
-fn quote(path: &BStr) -> String {
+fn quote(path: &[u8]) -> String {
     let mut quoted = String::with_capacity(path.len());
-    for &byte in path.as_bytes() {
+    for &byte in path {
         match byte {
             b'"' | b'\\' | ..b' ' | 0x7f.. => {
                 quoted.push('\\');

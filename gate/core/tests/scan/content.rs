@@ -249,6 +249,18 @@ async fn archives_are_opened_whatever_their_name() {
     }
 }
 
+/// A static library begins with its symbols, in a member of the name `/`.
+#[tokio::test]
+async fn members_named_as_directories_are_read() {
+    let text = format!("T = '{}'\n", token("slash"));
+    for name in ["/", "//", "./", "in//", "/../", "in/", "a/./b"] {
+        let header = format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 644, text.len());
+        let library = format!("!<arch>\n{header}{text}");
+        let findings = Push::new().blob("lib.a", library).findings().await;
+        found(&findings, "github-pat", &format!("lib.a!{name}"), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_large_tar_is_read_as_it_streams_by() {
     let mut data = "lorem ipsum\n".repeat(4_000_000);
