@@ -48,7 +48,7 @@ mod tests {
             let mut all = Vec::new();
             let source = format!("// a\nx = {{{spelled}}}\n");
             decode(source.as_bytes(), &mut |line, bytes| {
-                all.push((line, bytes.as_bstr().to_owned()))
+                all.push((line, bytes.as_bstr().to_owned()));
             });
             assert_eq!(all, [(2, text.as_bstr().to_owned())], "{source}");
         }
