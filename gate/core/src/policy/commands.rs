@@ -73,6 +73,10 @@ fn parse(command: &Command) -> Result<Update, String> {
     if !name.is_below("refs/") {
         return Err("invalid ref name: not below refs/".to_owned());
     }
+    if command.old.is_none() && command.new.is_none() {
+        // receive-pack compares nothing then: it would delete a ref that somebody has just made
+        return Err("no such ref".to_owned());
+    }
     Ok(Update { name, old: command.old, new: command.new })
 }
 
@@ -195,7 +199,7 @@ mod tests {
         ];
         assert_eq!(
             reasons(&Policy::default(), &commands),
-            ["fetch first", "already exists", "stale info", "stale info", "ok"]
+            ["fetch first", "already exists", "stale info", "stale info", "no such ref"]
         );
     }
 
