@@ -8,11 +8,14 @@ mod ident;
 mod keys;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream;
 use gate_config::RepoName;
 use gate_core::client::Output;
 use gate_core::session::{Door, Mode, Session, SessionId};
@@ -22,9 +25,10 @@ use russh::keys::PublicKey;
 use russh::server::{
     Auth, ChannelOpenHandle, Config, Handle, Handler, Msg, PublicKeyOffer, VerifiedPublicKey,
 };
-use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet};
+use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, Disconnect, MethodKind, MethodSet};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_util::io::StreamReader;
 use tracing::{debug, info, warn};
 
 use super::{Guest, Hall};
@@ -297,14 +301,28 @@ impl Visitor {
         let id = channel.id();
         self.hall.guests.spawn(async move {
             let _working = working;
-            let aside: Output = Box::new(Box::pin(channel.make_writer_ext(Some(STDERR))));
-            let (input, output) = tokio::io::split(channel.into_stream());
+            // halves, and no stream: a stream that is dropped closes the channel, often before the exit status is sent
+            let (read, write) = channel.split();
+            let input = Box::new(StreamReader::new(Box::pin(stream::unfold(read, next_data))));
+            let output = Box::new(Box::pin(write.make_writer()));
+            let aside: Output = Box::new(Box::pin(write.make_writer_ext(Some(STDERR))));
             let served = tokio::select! {
-                served = gate.serve(asked, Box::new(input), Box::new(output), Some(aside)) => served,
+                served = gate.serve(asked, input, output, Some(aside)) => served,
                 () = evicted.cancelled() => false,
             };
             end(&handle, id, u32::from(!served)).await;
         });
+    }
+}
+
+/// What the client sends next, until it says that this was all.
+async fn next_data(mut channel: ChannelReadHalf) -> Option<(io::Result<Bytes>, ChannelReadHalf)> {
+    loop {
+        match channel.wait().await? {
+            ChannelMsg::Data { data } => return Some((Ok(data), channel)),
+            ChannelMsg::Eof | ChannelMsg::Close => return None,
+            _ => {}
+        }
     }
 }
 
