@@ -71,15 +71,20 @@ impl Error {
 
     /// The whole chain on one line, for the log.
     pub fn chain(&self) -> String {
-        let mut line = self.public.clone();
-        let mut next = self.source();
-        while let Some(error) = next {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            next = error.source();
-        }
-        line
+        chain(self)
     }
+}
+
+/// An error and all that caused it, on one line, for the log.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        next = error.source();
+    }
+    line
 }
 
 impl fmt::Display for Error {

@@ -17,7 +17,7 @@ pub mod session;
 pub mod upload;
 
 pub use client::Client;
-pub use error::{Blame, Error};
+pub use error::{Blame, Error, chain};
 pub use gate::Gate;
 pub use mirror::{Mirror, RefreshError};
 pub use session::{Mode, Session};

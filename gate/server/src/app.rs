@@ -134,7 +134,8 @@ impl App {
     }
 }
 
-/// Closes idle mirrors until the hall closes. A mirror is found idle after at most a quarter more than its limit.
+/// Closes idle mirrors until the hall closes. Looks four times in each `limits.mirror_idle`, which a reload may change;
+/// nothing waits for it.
 async fn close_idle(hall: Hall) {
     loop {
         let idle = hall.gate.config().limits.mirror_idle.duration();

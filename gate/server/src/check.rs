@@ -5,15 +5,14 @@ use std::path::Path;
 use futures_util::StreamExt;
 use futures_util::stream;
 use gate_config::{Config, Repo, RepoPattern};
-use gate_core::mirror;
 use gate_core::scan::Scanner;
+use gate_core::{chain, mirror};
 use gate_store::DataLock;
 use serde::Serialize;
 
 use crate::app;
 use crate::doors::ssh::Keys;
 use crate::origin::Origins;
-use crate::telemetry::chain;
 
 /// Origins asked at once.
 const ORIGINS: usize = 8;

@@ -27,15 +27,3 @@ pub fn init(format: Format, filter: &str) -> Result<(), anyhow::Error> {
     }
     Ok(())
 }
-
-/// An error and all that caused it, on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        next = error.source();
-    }
-    line
-}

@@ -88,8 +88,8 @@ fn forbidden(policy: &Policy, repo: &RepoName, update: &Update) -> Option<String
     }
     let rule = policy.rule_for(repo, update.name.as_bytes())?;
     match (update.old, update.new) {
+        (None, _) if !rule.create => Some(by_rule("creating", rule)),
         (_, None) if !rule.delete => Some(by_rule("deleting", rule)),
-        (None, Some(_)) if !rule.create => Some(by_rule("creating", rule)),
         (Some(_), Some(_)) if !rule.update && !rule.force => Some(by_rule("updating", rule)),
         _ => None,
     }

@@ -12,10 +12,10 @@ use proto::send_pack::Update;
 
 use super::Push;
 use super::notes::Status;
-use super::refused::{By, Refused, chain};
+use super::refused::{By, Refused};
 use super::wait::Companion;
-use crate::Error;
 use crate::blocking::{Inlet, ReaderGone, inward, run};
+use crate::{Error, chain};
 
 impl Push<'_> {
     /// Takes the pack in, if there is one, and proves that the tips of `updates` are whole.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use bstr::BString;
 use proto::receive_pack::{Command, RefReport, Report};
 
+use crate::chain;
 use crate::dial;
 use crate::policy::Refusal;
 use crate::scan::{self, AuditFinding, ScanError};
@@ -159,15 +160,4 @@ impl Refused {
                 .collect(),
         }
     }
-}
-
-/// An error with all its sources, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        line = format!("{line}: {error}");
-        next = error.source();
-    }
-    line
 }

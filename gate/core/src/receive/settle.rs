@@ -10,10 +10,11 @@ use proto::send_pack::Update;
 use tracing::{error, warn};
 
 use super::Settled;
-use super::refused::{By, chain};
+use super::refused::By;
 use super::stages::Receipt;
 use super::tail::Tail;
 use crate::blocking::run;
+use crate::chain;
 use crate::forward::Fate;
 use crate::policy::Refusal;
 

@@ -274,7 +274,7 @@ impl Visitor {
         match Keys::read(file) {
             Ok(keys) => keys.admit(key),
             Err(error) => {
-                let error = crate::telemetry::chain(&error);
+                let error = gate_core::chain(&error);
                 warn!(error.chain = error, "listen.ssh_keys opens to nobody");
                 false
             }

@@ -52,10 +52,18 @@ pub(super) fn members(
             at += 1;
             continue;
         }
-        at += usize::try_from(inflate.total_in()).unwrap_or(1).max(1);
         number += 1;
-        let name = inner(path, format!("stream {number}").as_bytes());
-        if reads_as_text(&text) && !each(BStr::new(&name), &mut &text[..]) || left == 0 {
+        if reads_as_text(&text) {
+            at += usize::try_from(inflate.total_in()).unwrap_or(1).max(1);
+            let name = inner(path, format!("stream {number}").as_bytes());
+            if !each(BStr::new(&name), &mut &text[..]) {
+                return;
+            }
+        } else {
+            // another may lie in what only looked like one
+            at += 1;
+        }
+        if left == 0 {
             return;
         }
     }
@@ -80,4 +88,34 @@ fn unpack(inflate: &mut Decompress, data: &[u8], limit: usize) -> Vec<u8> {
 /// Whether this begins as zlib's data does, with the window that everybody takes.
 fn begins_as_stream(data: &[u8]) -> bool {
     matches!(data, [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::ZlibEncoder;
+    use std::io::Write;
+
+    fn zlib(bytes: &[u8], level: Compression) -> Vec<u8> {
+        let mut encoder = ZlibEncoder::new(Vec::new(), level);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn one_that_lies_in_another_that_is_no_text_is_shown() {
+        let text = b"some words that are long enough to be a text";
+        let noise: Vec<u8> = (0..200).map(|n: u8| n.wrapping_mul(151)).collect();
+        let held = [&noise[..], &zlib(text, Compression::best()), &noise[..]].concat();
+        let file = [&noise[..], &zlib(&held, Compression::none())].concat();
+        let mut shown = Vec::new();
+        members(BStr::new("a.bin"), &mut &file[..], &mut |_, stream| {
+            let mut bytes = Vec::new();
+            stream.read_to_end(&mut bytes).unwrap();
+            shown.push(bytes);
+            true
+        });
+        assert_eq!(shown, [text]);
+    }
 }
