@@ -2,7 +2,8 @@
 //!
 //! One machine per phase, used one after the other on the same connection: [`AdvertisementReader`], then (v2)
 //! [`ls_refs_request`] and [`RefsReader`], then [`FetchRequest`] and [`FetchReader`]. Each takes bytes by `handle_input`
-//! and tells what they say by `poll_event`; an answer belongs to one request, so nothing is left over between phases.
+//! and tells what they say by `poll_event`; an answer belongs to one request, so nothing is left over between phases,
+//! but for [`AdvertisementReader::take_rest`] where the refs were asked for early.
 //! An origin is not trusted: counts and sizes are limited, and what is out of turn is an error.
 
 mod advertisement;

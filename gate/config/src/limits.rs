@@ -16,8 +16,6 @@ pub struct Limits {
     pub first_mirror: Period,
     /// How long the origin may go on sending what is new, behind those who waited for it.
     pub fetch: Period,
-    /// How long a session to an origin, opened ahead of its use, is kept.
-    pub ahead_idle: Period,
     /// Until a client has said what it wants: the request line, the HTTP headers.
     pub request: Period,
     /// How long a client may neither send nor take a byte.
@@ -50,9 +48,6 @@ pub struct Limits {
     /// Sessions at once on one connection: channels of ssh, streams of HTTP/2.
     #[serde(deserialize_with = "above_zero")]
     pub sessions_per_connection: usize,
-    /// Sessions to origins kept open ahead of their use, over all repositories.
-    #[serde(deserialize_with = "above_zero")]
-    pub ahead: usize,
     /// Mirrors made for patterned repositories.
     #[serde(deserialize_with = "above_zero")]
     pub mirrors: usize,
@@ -95,7 +90,6 @@ impl Default for Limits {
             refresh: Period::from_secs(30),
             first_mirror: Period::from_secs(30 * 60),
             fetch: Period::from_secs(6 * 60 * 60),
-            ahead_idle: Period::from_secs(5 * 60),
             request: Period::from_secs(10),
             client_idle: Period::from_secs(60),
             session_queue: Period::from_secs(30),
@@ -110,7 +104,6 @@ impl Default for Limits {
             sessions: 512,
             sessions_per_repo: 128,
             sessions_per_connection: 32,
-            ahead: 64,
             mirrors: 10_000,
             commands: 10_000,
             wants: 100_000,

@@ -23,7 +23,8 @@ pub trait Dial: fmt::Debug + Send + Sync + 'static {
     /// Opens a conversation with `service` of the repository `to`, with its credentials, asking for `version`; the origin may answer in an older one.
     ///
     /// Nothing of the conversation has been read yet: the advertisement comes first. A kept ssh connection is used
-    /// where there is one; every call is a fresh channel, process or TCP connection all the same.
+    /// where there is one, but the repository is named, and its program started, by this call and for it alone: what lay
+    /// under the name before is never heard.
     ///
     /// # Errors
     /// What kept the origin from being reached, within the connect limit. Errors that only show later (an unknown
@@ -58,13 +59,7 @@ pub struct Stream {
     pub io: Box<dyn Io>,
     /// What the origin says beside the protocol (its stderr).
     pub words: Words,
-    /// Tells, at once and as often as it is asked, whether the URL still leads to what this stream was opened on; `None`
-    /// where the transport has no way to know.
-    pub is_current: Option<IsCurrent>,
 }
-
-/// See [`Stream::is_current`].
-pub type IsCurrent = Box<dyn Fn() -> bool + Send + Sync>;
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +79,10 @@ pub trait Rpc: Send {
     /// `GET info/refs?service=…`: the body from its first byte on, the `# service=` packet included.
     fn advertisement(&mut self) -> BoxFuture<'_, Result<Answer, Error>>;
 
-    /// One `POST` to the service.
+    /// Whether discovery led elsewhere than the URL that is configured. It may lead elsewhere again the next time.
+    fn was_redirected(&self) -> bool;
+
+    /// One `POST` to the service, at the configured URL if nothing was discovered.
     fn call(&mut self, payload: Payload) -> BoxFuture<'_, Result<Answer, Error>>;
 }
 

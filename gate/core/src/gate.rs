@@ -61,7 +61,6 @@ impl Gate {
             fetch: Pool::new(FETCHES),
             cpu: cpu.clone(),
             background: Pool::new(1),
-            ahead: mirror::AheadSessions::new(limits.ahead),
         };
         Arc::new(Self {
             repos: Repos::new(context),

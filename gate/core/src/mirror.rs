@@ -1,12 +1,12 @@
 //! Mirrors kept fresh: a refresh asks the origin for its refs and takes in what is new; those who come together share one.
 
-mod ahead;
 mod conversation;
 mod disk;
 mod error;
 mod flight;
 mod intake;
 mod listing;
+mod manners;
 mod probe;
 mod progress;
 mod tidy;
@@ -15,7 +15,6 @@ mod update;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,13 +23,12 @@ use gate_store::{Snapshot, Store};
 use proto::ObjectFormat;
 use tokio::sync::watch;
 
-use self::ahead::Ahead;
 use self::flight::Flights;
+use self::manners::Manners;
 use self::tidy::Tidying;
 use crate::blocking::Pool;
 use crate::dial::{self, Dial};
 
-pub use ahead::AheadSessions;
 pub use error::RefreshError;
 pub use probe::{Probe, probe};
 pub use progress::Progress;
@@ -46,8 +44,6 @@ pub struct Context {
     pub cpu: Pool,
     /// For work that nobody waits for: consolidation, one at a time.
     pub background: Pool,
-    /// The sessions opened ahead of all mirrors together.
-    pub ahead: AheadSessions,
 }
 
 /// The mirror of one repository. Cheap to clone; all clones are the same mirror.
@@ -63,9 +59,7 @@ struct Inner {
     /// `None` until it was opened, or made after the origin's first answer.
     store: Mutex<Option<Arc<Store>>>,
     flights: Flights,
-    ahead: Mutex<Option<Ahead>>,
-    /// Whether the origin last spoke a version in which the refs are read when a connection is opened.
-    lists_on_opening: AtomicBool,
+    manners: Mutex<Manners>,
     progress: progress::Teller,
     used: Mutex<Instant>,
     tidying: Tidying,
@@ -81,8 +75,7 @@ impl Mirror {
                 rule: Mutex::new(Arc::new(rule)),
                 store: Mutex::new(None),
                 flights: Flights::default(),
-                ahead: Mutex::new(None),
-                lists_on_opening: AtomicBool::new(false),
+                manners: Mutex::default(),
                 progress: progress::Teller::new(None),
                 used: Mutex::new(Instant::now()),
                 tidying: Tidying::default(),
@@ -130,8 +123,6 @@ impl Mirror {
     /// Uses another rule (origin, credential) from the next refresh on.
     pub fn set_rule(&self, rule: ResolvedRepo) {
         *lock(&self.inner.rule) = Arc::new(rule);
-        // a session opened under the old rule is not to be used
-        lock(&self.inner.ahead).take();
     }
 
     /// The hash the repository names its objects by; `None` until a refresh has found out.

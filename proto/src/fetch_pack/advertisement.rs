@@ -105,6 +105,7 @@ pub struct AdvertisementReader {
     phase: Phase,
     bytes: usize,
     over_http: bool,
+    answer_follows: bool,
 }
 
 #[derive(Debug)]
@@ -130,7 +131,8 @@ impl AdvertisementReader {
     /// For the answer of `service`.
     pub fn new(service: Service) -> Self {
         let phase = Phase::First { announced: false };
-        Self { service, decoder: Decoder::default(), phase, bytes: 0, over_http: false }
+        let decoder = Decoder::default();
+        Self { service, decoder, phase, bytes: 0, over_http: false, answer_follows: false }
     }
 
     /// For a body of HTTP. It begins with `# service=…` or is in v2 (git's remote-curl.c, `check_smart_http`); without
@@ -138,6 +140,17 @@ impl AdvertisementReader {
     #[must_use]
     pub fn over_http(self) -> Self {
         Self { over_http: true, ..self }
+    }
+
+    /// For an origin that was asked something in the same breath: its answer may come right behind the advertisement.
+    #[must_use]
+    pub fn answer_follows(self) -> Self {
+        Self { answer_follows: true, ..self }
+    }
+
+    /// The bytes that came behind the advertisement, where an answer follows.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        self.decoder.take_rest()
     }
 
     /// Takes bytes as they came; answers the advertisement once it is whole.
@@ -169,7 +182,8 @@ impl AdvertisementReader {
                 }
             };
             if done.is_some() {
-                return if self.decoder.is_empty() { Ok(done) } else { Err(Error::Trailing) };
+                let alone = self.answer_follows || self.decoder.is_empty();
+                return if alone { Ok(done) } else { Err(Error::Trailing) };
             }
         }
         Ok(None)
@@ -327,6 +341,17 @@ mod tests {
         assert_eq!(empty, Ok(Some(Advertisement::V0(Listing::default()))));
         assert!(matches!(read(b"000eversion 2\n0000"), Ok(Some(Advertisement::V2(_)))));
         assert_eq!(read(b"000fERR no such"), Err(Error::Refused("no such".into())));
+    }
+
+    #[test]
+    fn an_answer_may_follow_where_something_was_asked() {
+        let mut bytes = packets(&["version 2\n", "0000"]);
+        bytes.extend(b"0008rest00");
+        let reader = || AdvertisementReader::new(Service::UploadPack);
+        assert_eq!(reader().handle_input(&bytes), Err(Error::Trailing));
+        let mut reader = reader().answer_follows();
+        assert!(matches!(reader.handle_input(&bytes), Ok(Some(Advertisement::V2(_)))));
+        assert_eq!(reader.take_rest(), b"0008rest00");
     }
 
     #[test]

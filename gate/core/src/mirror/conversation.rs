@@ -1,32 +1,37 @@
 //! One conversation with an origin's upload-pack: advertisement, one list of refs, then packs.
 
 use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bstr::ByteSlice as _;
 use bytes::{Bytes, BytesMut};
-use gate_config::ResolvedRepo;
 use proto::fetch_pack::{
     Advertisement, AdvertisementReader, FetchEvent, FetchReader, FetchRequest, Listed, RefsEvent,
     RefsReader, ls_refs_request,
 };
-use proto::{ObjectFormat, ObjectId, Service, Version, fetch_pack};
+use proto::{ObjectFormat, ObjectId, Service, fetch_pack};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::blocking::Inlet;
-use crate::dial::{Connection, Dial, Error, ErrorKind, Payload, Words};
+use crate::dial::{Connection, Error, ErrorKind, Payload, Stream, Words};
 
 /// What the gate calls itself to an origin.
 const AGENT: &str = concat!("git-gate/", env!("CARGO_PKG_VERSION"));
+/// What an origin that hangs up had begun to tell.
+const REFS: &str = "the list of refs";
 /// Bytes read from the origin at once.
 const READ: usize = 64 << 10;
 
-/// A connection whose advertisement has been read.
+/// A connection whose advertisement has been read, or may be assumed.
 pub(super) struct Conversation {
     link: Connection,
-    advertisement: Advertisement,
+    advertisement: Arc<Advertisement>,
     format: ObjectFormat,
+    /// What came behind the advertisement, if the refs were asked for in the first breath.
+    early: Option<Vec<u8>>,
 }
 
 /// What an origin says beside the pack when it answers a fetch.
@@ -37,64 +42,77 @@ pub(super) struct Boundary {
 }
 
 impl Conversation {
-    /// Dials and reads the advertisement; asks for v2 and takes what comes.
-    pub(super) async fn open(dial: &dyn Dial, to: &ResolvedRepo) -> Result<Self, Error> {
-        let mut link = dial.dial(to, Service::UploadPack, Version::V2).await?;
+    /// Reads the advertisement, of whatever version. What is `assumed` of it saves a round trip: on a stream the refs are
+    /// asked for before it has come, over http it is not asked for at all. `patience` is the longest wait for a first byte.
+    ///
+    /// # Errors
+    /// What the origin said instead; [`ErrorKind::Garbage`] too if it wants to be asked otherwise than was assumed.
+    pub(super) async fn begin(
+        mut link: Connection,
+        assumed: Option<Arc<Advertisement>>,
+        patience: Option<Duration>,
+    ) -> Result<Self, Error> {
         let mut reader = AdvertisementReader::new(Service::UploadPack);
-        let advertisement = match &mut link {
-            Connection::Stream(stream) => {
+        let mut early = None;
+        let advertisement = match (&mut link, assumed) {
+            (Connection::Stream(stream), None) => {
                 let words = stream.words.clone();
-                read_advertisement(&mut stream.io, &mut reader, &words).await?
+                Arc::new(read_advertisement(&mut stream.io, &mut reader, &words, patience).await?)
             }
-            Connection::Rpc(rpc) => {
-                let mut answer = rpc.advertisement().await?;
+            (Connection::Stream(stream), Some(assumed)) => {
+                let words = stream.words.clone();
+                let request = refs_request(&assumed);
+                heard(patience, say(stream, &request)).await?;
+                reader = reader.answer_follows();
+                let read =
+                    read_advertisement(&mut stream.io, &mut reader, &words, patience).await?;
+                if refs_request(&read) != request {
+                    let words = "it advertises something else than before";
+                    return Err(Error::new(ErrorKind::Garbage, words));
+                }
+                early = Some(reader.take_rest());
+                Arc::new(read)
+            }
+            (Connection::Rpc(rpc), None) => {
+                let mut answer = heard(patience, rpc.advertisement()).await?;
                 reader = reader.over_http();
-                read_advertisement(&mut answer, &mut reader, &Words::none()).await?
+                Arc::new(read_advertisement(&mut answer, &mut reader, &Words::none(), None).await?)
             }
+            (Connection::Rpc(_), Some(assumed)) => assumed,
         };
         let format = advertisement.object_format().map_err(|error| garbage(&error))?;
-        if let Advertisement::V2(capabilities) = &advertisement
+        if let Advertisement::V2(capabilities) = &*advertisement
             && !(capabilities.has("ls-refs") && capabilities.has("fetch"))
         {
             let words = "it advertises v2 without ls-refs and fetch";
             return Err(Error::new(ErrorKind::Garbage, words));
         }
-        Ok(Self { link, advertisement, format })
+        Ok(Self { link, advertisement, format, early })
     }
 
     pub(super) fn format(&self) -> ObjectFormat {
         self.format
     }
 
-    /// Whether the refs are listed by a request of their own. If not, they were read when the connection was opened.
-    pub(super) fn lists_on_request(&self) -> bool {
-        matches!(self.advertisement, Advertisement::V2(_))
+    /// What may be assumed of the next conversation; `None` if it must be heard out, since the refs themselves stand in
+    /// its advertisement (v0) or the way to it is to be found anew.
+    pub(super) fn manners(&self) -> Option<Arc<Advertisement>> {
+        let is_moved = matches!(&self.link, Connection::Rpc(rpc) if rpc.was_redirected());
+        let is_v2 = matches!(*self.advertisement, Advertisement::V2(_));
+        (is_v2 && !is_moved).then(|| Arc::clone(&self.advertisement))
     }
 
     /// Whether a HEAD without a symref is surely detached.
     pub(super) fn tells_symrefs(&self) -> bool {
-        match &self.advertisement {
+        match &*self.advertisement {
             Advertisement::V2(_) => true,
             Advertisement::V0(listing) => listing.capabilities.has("symref"),
         }
     }
 
-    /// Whether it may be asked again: every request of http stands alone.
-    pub(super) fn is_stateless(&self) -> bool {
-        matches!(self.link, Connection::Rpc(_))
-    }
-
-    /// Whether the origin's URL still leads to what this was opened on, as far as the transport can tell.
-    pub(super) fn is_current(&self) -> bool {
-        match &self.link {
-            Connection::Stream(stream) => stream.is_current.as_ref().is_none_or(|ask| ask()),
-            Connection::Rpc(_) => true,
-        }
-    }
-
     /// Whether the origin moves its boundary for a client that asks for a depth.
     pub(super) fn deepens(&self) -> bool {
-        match &self.advertisement {
+        match &*self.advertisement {
             Advertisement::V2(capabilities) => capabilities
                 .value("fetch")
                 .is_some_and(|features| features.split_str(" ").any(|one| one == b"shallow")),
@@ -102,53 +120,49 @@ impl Conversation {
         }
     }
 
-    /// Returns when the origin hangs up, or says something unasked, while nobody talks to it.
-    pub(super) async fn hung_up(&mut self) {
-        match &mut self.link {
-            Connection::Stream(stream) => drop(stream.io.read(&mut [0]).await),
-            Connection::Rpc(_) => std::future::pending().await,
-        }
-    }
-
     /// The origin's boundary where it is told with the refs (v0); v2 tells it with a pack.
     pub(super) fn advertised_shallow(&self) -> Option<&[ObjectId]> {
-        match &self.advertisement {
+        match &*self.advertisement {
             Advertisement::V0(listing) => Some(&listing.shallow),
             Advertisement::V2(_) => None,
         }
     }
 
     /// Lists the origin's refs, each given to `each` as it arrives. To be asked once on a stream: stock git may answer
-    /// a second time from what it read for the first.
+    /// a second time from what it read for the first. `patience` is the longest wait for the first byte.
     pub(super) async fn list(
         &mut self,
-        first_byte: Option<Duration>,
+        patience: Option<Duration>,
         mut each: impl FnMut(Listed<'_>) + Send,
     ) -> Result<(), Error> {
-        let advertised = match &self.advertisement {
-            Advertisement::V2(advertised) => advertised,
-            Advertisement::V0(listing) => {
-                listing.refs().for_each(&mut each);
-                if let Some(head) = listing.unborn_head() {
-                    let name = "HEAD".into();
-                    each(Listed { name, target: None, peeled: None, symref: Some(head) });
-                }
-                return Ok(());
+        if let Advertisement::V0(listing) = &*self.advertisement {
+            listing.refs().for_each(&mut each);
+            if let Some(head) = listing.unborn_head() {
+                let name = "HEAD".into();
+                each(Listed { name, target: None, peeled: None, symref: Some(head) });
             }
-        };
+            return Ok(());
+        }
         let mut reader = RefsReader::new(self.format);
-        let request = ls_refs_request(advertised, AGENT);
         let mut buffer = BytesMut::with_capacity(READ);
-        let asked = async {
-            let (mut answer, words) = self.ask(request).await?;
-            read_some(&mut *answer, &mut buffer, &words, "the list of refs").await?;
-            Ok::<_, Error>((answer, words))
-        };
-        let (mut answer, words) = match first_byte {
-            Some(limit) => timeout(limit, asked).await.map_err(|_| {
-                Error::new(ErrorKind::Lost, "no answer on a connection that was kept")
-            })??,
-            None => asked.await?,
+        let (mut answer, words) = match (self.early.take(), &mut self.link) {
+            (Some(head), Connection::Stream(stream)) => {
+                buffer.extend_from_slice(&head);
+                if head.is_empty() {
+                    let first = read_some(&mut stream.io, &mut buffer, &stream.words, REFS);
+                    heard(patience, first).await?;
+                }
+                (Box::new(&mut stream.io) as Reading<'_>, stream.words.clone())
+            }
+            _ => {
+                let request = refs_request(&self.advertisement);
+                let asked = async {
+                    let (mut answer, words) = self.ask(request).await?;
+                    read_some(&mut *answer, &mut buffer, &words, REFS).await?;
+                    Ok((answer, words))
+                };
+                heard(patience, asked).await?
+            }
         };
         loop {
             reader.handle_input(&buffer).map_err(|error| garbage(&error))?;
@@ -158,7 +172,7 @@ impl Conversation {
                     RefsEvent::End => return Ok(()),
                 }
             }
-            read_some(&mut *answer, &mut buffer, &words, "the list of refs").await?;
+            read_some(&mut *answer, &mut buffer, &words, REFS).await?;
         }
     }
 
@@ -170,7 +184,7 @@ impl Conversation {
         stall: Duration,
         mut progress: impl FnMut(&[u8], usize) + Send,
     ) -> Result<Boundary, Error> {
-        let (request, mut reader) = match &self.advertisement {
+        let (request, mut reader) = match &*self.advertisement {
             Advertisement::V2(advertised) => {
                 (request.to_v2(advertised, AGENT), FetchReader::v2(self.format))
             }
@@ -227,13 +241,7 @@ impl Conversation {
     async fn ask(&mut self, request: Vec<u8>) -> Result<(Reading<'_>, Words), Error> {
         match &mut self.link {
             Connection::Stream(stream) => {
-                let sent = async {
-                    stream.io.write_all(&request).await?;
-                    stream.io.flush().await
-                };
-                if let Err(error) = sent.await {
-                    return Err(lost(&stream.words, "the request").await.with_source(error));
-                }
+                say(stream, &request).await?;
                 Ok((Box::new(&mut stream.io), stream.words.clone()))
             }
             Connection::Rpc(rpc) => {
@@ -251,17 +259,50 @@ impl fmt::Debug for Conversation {
 
 type Reading<'a> = Box<dyn AsyncRead + Send + Unpin + 'a>;
 
+/// The request for all refs that an origin of this advertisement is sent; nothing for one of v0, which has told them.
+fn refs_request(advertisement: &Advertisement) -> Vec<u8> {
+    match advertisement {
+        Advertisement::V2(advertised) => ls_refs_request(advertised, AGENT),
+        Advertisement::V0(_) => Vec::new(),
+    }
+}
+
+async fn say(stream: &mut Stream, request: &[u8]) -> Result<(), Error> {
+    let sent = async {
+        stream.io.write_all(request).await?;
+        stream.io.flush().await
+    };
+    match sent.await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(lost(&stream.words, "the request").await.with_source(error)),
+    }
+}
+
+/// Waits for the first bytes, on a connection that was kept no longer than `patience`.
+async fn heard<T>(
+    patience: Option<Duration>,
+    first: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match patience {
+        Some(limit) => timeout(limit, first).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Lost, "no answer on a connection that was kept"))
+        }),
+        None => first.await,
+    }
+}
+
 async fn read_advertisement(
     input: &mut (dyn AsyncRead + Send + Unpin),
     reader: &mut AdvertisementReader,
     words: &Words,
+    patience: Option<Duration>,
 ) -> Result<Advertisement, Error> {
     let mut buffer = BytesMut::with_capacity(READ);
+    heard(patience, read_some(input, &mut buffer, words, "the advertisement")).await?;
     loop {
-        read_some(input, &mut buffer, words, "the advertisement").await?;
         match reader.handle_input(&buffer) {
             Ok(Some(advertisement)) => return Ok(advertisement),
-            Ok(None) => {}
+            Ok(None) => read_some(input, &mut buffer, words, "the advertisement").await?,
             // what comes may be a shell's banner; its stderr then says more than "not a packet"
             Err(error) => return Err(garbage(&error)),
         }

@@ -61,10 +61,11 @@ impl Flights {
         Landing { outcome: flight.outcome.subscribe() }
     }
 
-    /// The question is about to be put: who comes from now on waits for the next flight. Whether it had been put before.
-    pub(super) fn depart(&self) -> bool {
-        let mut board = lock(&self.board);
-        board.running.as_mut().is_some_and(|running| std::mem::replace(&mut running.asked, true))
+    /// The question is about to be put: who comes from now on waits for the next flight.
+    pub(super) fn depart(&self) {
+        if let Some(running) = &mut lock(&self.board).running {
+            running.asked = true;
+        }
     }
 
     /// Tells the outcome; whether another flight follows.

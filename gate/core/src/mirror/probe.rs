@@ -1,6 +1,7 @@
 //! Asks an origin for its refs and keeps nothing: whether it is there, and lets us in.
 
 use gate_config::{Limits, ResolvedRepo};
+use proto::{Service, Version};
 use tokio::time::timeout;
 
 use super::conversation::Conversation;
@@ -25,7 +26,8 @@ pub async fn probe(
 ) -> Result<Probe, RefreshError> {
     let patience = limits.refresh.duration();
     let asked = async {
-        let mut conversation = Conversation::open(dial, rule).await?;
+        let link = dial.dial(rule, Service::UploadPack, Version::V2).await?;
+        let mut conversation = Conversation::begin(link, None, None).await?;
         let mut refs = 0;
         conversation.list(None, |listed| refs += usize::from(listed.name != b"HEAD")).await?;
         conversation.close().await;

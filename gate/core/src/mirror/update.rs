@@ -1,21 +1,20 @@
 //! One refresh: ask for the refs, and if they differ take in what is new, in one transaction.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gate_config::ResolvedRepo;
 use gate_store::{CommitError, Connected, RefTable, Snapshot, Store};
-use proto::{Head, ObjectId};
+use proto::fetch_pack::Advertisement;
+use proto::{Head, ObjectId, Service, Version};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::ahead::Ahead;
 use super::conversation::Conversation;
 use super::listing::{Comparison, Listing};
 use super::{Inner, RefreshError, holds_anything, intake, lock, progress};
 use crate::blocking;
-use crate::dial::{Error, ErrorKind};
+use crate::dial::{Connection, Error, ErrorKind};
 
 /// How often the refs are listed anew because they moved while their objects were fetched.
 const ATTEMPTS: usize = 3;
@@ -25,12 +24,6 @@ struct Answer {
     conversation: Conversation,
     listing: Listing,
     known: Arc<RefTable>,
-}
-
-impl Answer {
-    fn lists_nothing(&self) -> bool {
-        !self.known.is_empty() && self.listing.table.as_ref().is_some_and(RefTable::is_empty)
-    }
 }
 
 impl Inner {
@@ -100,51 +93,43 @@ impl Inner {
         }
     }
 
-    /// Lists the refs: on the session opened ahead if there is one that still lives, else on a fresh one.
+    /// Lists the refs. The repository is named, and the origin asked, after all who share the answer have come.
     async fn list(self: &Arc<Self>, store: Option<&Store>) -> Result<Answer, Error> {
+        self.flights.depart();
         let rule = Arc::clone(&lock(&self.rule));
-        let ahead = lock(&self.ahead).take();
-        if let Some(ahead) = ahead
-            && let Some(conversation) = ahead.take().await
-        {
-            self.flights.depart();
-            if !conversation.is_current() {
-                debug!("the origin is another one than when the session was opened: dialling anew");
-                self.close(conversation);
-            } else {
-                let patience = Some(self.context.limits.connect.duration());
-                match self.ask(conversation, &rule, store, patience).await {
-                    // a repository that was replaced looks empty to a session that was opened in the old one
-                    Ok(answer) if answer.lists_nothing() => {
-                        debug!("the session opened ahead lists nothing: asking anew");
-                    }
-                    Err(error) => debug!(%error, "the session opened ahead failed: dialling anew"),
-                    answer => return answer,
-                }
-                lock(&self.ahead).take();
+        let assumed = lock(&self.manners).assume(&rule);
+        let is_assumed = assumed.is_some();
+        // a connection that was kept may be dead without a sign
+        let patience = Some(self.context.limits.connect.duration());
+        let link = self.dial(&rule).await?;
+        match self.ask(link, &rule, store, assumed, patience).await {
+            Err(error) if is_assumed || error.kind() == ErrorKind::Lost => {
+                debug!(%error, "asking the origin anew");
             }
+            outcome => return outcome,
         }
-        if self.lists_on_opening.load(Ordering::Relaxed) {
-            self.flights.depart();
+        if is_assumed {
+            lock(&self.manners).missed();
         }
-        let mut conversation = Conversation::open(&*self.context.dial, &rule).await?;
-        let on_opening = !conversation.lists_on_request();
-        self.lists_on_opening.store(on_opening, Ordering::Relaxed);
-        if !self.flights.depart() && on_opening {
-            // its refs were read before the last who joined had come
-            self.close(conversation);
-            conversation = Conversation::open(&*self.context.dial, &rule).await?;
-        }
-        self.ask(conversation, &rule, store, None).await
+        let link = self.dial(&rule).await?;
+        self.ask(link, &rule, store, None, None).await
     }
 
+    async fn dial(&self, rule: &ResolvedRepo) -> Result<Connection, Error> {
+        self.context.dial.dial(rule, Service::UploadPack, Version::V2).await
+    }
+
+    /// Asks over `link`, in the first breath if it is `assumed` how the origin wants to be asked.
     async fn ask(
-        self: &Arc<Self>,
-        mut conversation: Conversation,
+        &self,
+        link: Connection,
         rule: &Arc<ResolvedRepo>,
         store: Option<&Store>,
-        first_byte: Option<Duration>,
+        assumed: Option<Arc<Advertisement>>,
+        patience: Option<Duration>,
     ) -> Result<Answer, Error> {
+        let as_assumed = assumed.is_some();
+        let mut conversation = Conversation::begin(link, assumed, patience).await?;
         let known = match store {
             Some(store) if store.format() == conversation.format() => {
                 Arc::clone(store.snapshot().refs())
@@ -152,27 +137,17 @@ impl Inner {
             _ => Arc::new(RefTable::empty(conversation.format())),
         };
         let mut comparison = Comparison::new(Arc::clone(&known), conversation.tells_symrefs());
-        conversation.list(first_byte, |listed| comparison.add(listed)).await?;
+        conversation.list(patience, |listed| comparison.add(listed)).await?;
         let listing = comparison
             .finish()
             .map_err(|error| Error::new(ErrorKind::Garbage, error.to_string()))?;
-        if conversation.lists_on_request() && !conversation.is_stateless() {
-            self.open_ahead(rule);
-        }
+        lock(&self.manners).heard(rule, as_assumed, conversation.manners());
         Ok(Answer { conversation, listing, known })
     }
 
     /// Says good-bye in the background.
     fn close(&self, conversation: Conversation) {
         tokio::spawn(timeout(self.context.limits.connect.duration(), conversation.close()));
-    }
-
-    /// Opens the session for the next refresh, unless one is there.
-    fn open_ahead(self: &Arc<Self>, rule: &Arc<ResolvedRepo>) {
-        let mut ahead = lock(&self.ahead);
-        if ahead.is_none() && Arc::ptr_eq(rule, &lock(&self.rule)) {
-            *ahead = Some(Ahead::open(&self.context, Arc::clone(rule)));
-        }
     }
 
     /// Takes in what was listed and answers the state that results.
@@ -184,9 +159,7 @@ impl Inner {
         let Answer { mut conversation, listing, .. } = answer;
         let snapshot = store.snapshot();
         let outcome = self.commit(store, &snapshot, &mut conversation, listing).await;
-        if outcome.is_ok() && conversation.is_stateless() && conversation.lists_on_request() {
-            lock(&self.ahead).get_or_insert_with(|| Ahead::keep(&self.context, conversation));
-        } else if outcome.is_ok() {
+        if outcome.is_ok() {
             self.close(conversation);
         }
         outcome

@@ -51,7 +51,6 @@ impl Kit {
             fetch: Pool::new(1),
             cpu: pools.cpu.clone(),
             background: Pool::new(1),
-            ahead: mirror::AheadSessions::new(2),
         };
         let mirror = Mirror::open(repos.root().join("mirror.git"), repos.rule(), around);
         mirror.refresh().await.expect("mirrored");

@@ -1,11 +1,9 @@
 //! `file://` origins: git's own server programs, run at the path. The one place that needs a git binary.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
 
 use gate_core::dial::{Error, ErrorKind, Stream, Words};
 use proto::{Service, Version};
@@ -16,8 +14,6 @@ use super::git::plain;
 
 /// Starts the program for `service` at `path`.
 pub(super) fn dial(path: &Path, service: Service, version: Version) -> Result<Stream, Error> {
-    // taken first: a path that is exchanged while the program starts is another one afterwards
-    let before = Identity::of(path);
     let mut child = create_command(path, service, version).spawn().map_err(|error| {
         let words = format!("git can't be run: {}", plain(&error));
         Error::new(ErrorKind::Unreachable, words).with_source(error)
@@ -31,32 +27,7 @@ pub(super) fn dial(path: &Path, service: Service, version: Version) -> Result<St
     let (end, ended) = tokio::sync::oneshot::channel();
     tokio::spawn(listen(child, stderr, words.clone(), ended));
     let io = Box::new(Pipes { stdin: Some(stdin), stdout, _end: end });
-    let path = path.to_owned();
-    let is_current = Box::new(move || Identity::of(&path) == before);
-    Ok(Stream { io, words, is_current: Some(is_current) })
-}
-
-/// What lies at a path, as far as the file system tells: an exchanged directory is another repository, an exchanged or
-/// changed configuration another answer.
-#[derive(Debug, PartialEq, Eq)]
-struct Identity(Vec<Option<(u64, u64)>>, Vec<Option<(u64, u64, SystemTime)>>);
-
-impl Identity {
-    /// Looks at every place where git would look for the repository (path.c, `enter_repo`).
-    fn of(path: &Path) -> Self {
-        let places = ["", ".git", "/.git", ".git/.git"].map(|suffix| {
-            let mut place = path.as_os_str().to_owned();
-            place.push(suffix);
-            PathBuf::from(place)
-        });
-        let directory =
-            |place: &PathBuf| std::fs::metadata(place).ok().map(|found| (found.dev(), found.ino()));
-        let config = |place: &PathBuf| {
-            let found = std::fs::metadata(place.join("config")).ok()?;
-            Some((found.dev(), found.ino(), found.modified().ok()?))
-        };
-        Self(places.iter().map(directory).collect(), places.iter().map(config).collect())
-    }
+    Ok(Stream { io, words })
 }
 
 /// `git upload-pack PATH` or `git receive-pack PATH`, with nothing of our environment but `PATH`.

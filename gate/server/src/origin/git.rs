@@ -19,7 +19,7 @@ pub(super) async fn dial(
     let mut tcp = connect(host, port).await?;
     let sent = tcp.write_all(&request(host, port, path, service, version)).await;
     sent.map_err(|error| Error::new(ErrorKind::Unreachable, error.to_string()))?;
-    Ok(Stream { io: Box::new(tcp), words: Words::none(), is_current: None })
+    Ok(Stream { io: Box::new(tcp), words: Words::none() })
 }
 
 /// A TCP connection to an origin, without Nagle's delay.

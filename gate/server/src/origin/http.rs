@@ -71,6 +71,7 @@ impl Clients {
             token: to.token.clone(),
             service,
             version,
+            was_redirected: false,
         }))
     }
 
@@ -105,11 +106,16 @@ struct Repository {
     token: Option<PathBuf>,
     service: Service,
     version: Version,
+    was_redirected: bool,
 }
 
 impl Rpc for Repository {
     fn advertisement(&mut self) -> BoxFuture<'_, Result<Answer, Error>> {
         Box::pin(self.discover())
+    }
+
+    fn was_redirected(&self) -> bool {
+        self.was_redirected
     }
 
     fn call(&mut self, payload: Payload) -> BoxFuture<'_, Result<Answer, Error>> {
@@ -125,6 +131,7 @@ impl Repository {
             let response = self.send(request).await?;
             if response.status().is_redirection() {
                 self.base = self.base.redirected(response.headers(), &query)?;
+                self.was_redirected = true;
                 continue;
             }
             let expected = format!("application/x-{}-advertisement", self.service);

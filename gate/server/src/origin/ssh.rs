@@ -1,4 +1,4 @@
-//! ssh origins: one connection kept for each host and credential, a fresh exec channel a conversation.
+//! ssh origins: one connection kept for each host and credential, a channel and a program of its own a conversation.
 
 mod channel;
 mod connect;
@@ -10,11 +10,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use gate_core::dial::{Error, ErrorKind, Stream, Words};
 use proto::{Service, Version};
-use russh::client::Handle;
+use russh::Channel;
+use russh::client::{Handle, Msg};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
+use tracing::{Instrument as _, debug};
 
 use self::connect::Judge;
 
@@ -49,6 +51,8 @@ struct Slot {
 #[derive(Default)]
 struct State {
     connection: Option<Arc<Handle<Judge>>>,
+    /// A channel of that connection, opened before it is needed, in which nothing was started yet.
+    ahead: Option<Channel<Msg>>,
     failures: u32,
     not_before: Option<Instant>,
 }
@@ -60,7 +64,7 @@ impl std::fmt::Debug for Slot {
 }
 
 impl Connections {
-    /// Runs `service` at `path` in a fresh channel.
+    /// Runs `service` at `path` in a channel of its own.
     pub(super) async fn dial(
         &self,
         target: Target,
@@ -72,26 +76,47 @@ impl Connections {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(kept.entry(target.clone()).or_default())
         };
-        let (connection, fresh) = slot.connection(&target).await?;
-        match open(&connection, path, service, version).await {
-            Ok(stream) => Ok(stream),
-            Err(error) if fresh => Err(error),
+        let Way { connection, channel, fresh } = slot.way(&target).await?;
+        let ready = match channel {
+            Some(channel) => Ok(channel),
+            None => open(&connection).await,
+        };
+        let started = match ready {
+            Ok(channel) => start(channel, &connection, path, service, version).await,
+            Err(error) => Err(error),
+        };
+        let stream = match started {
+            Ok(stream) => stream,
+            Err(error) if fresh => return Err(error),
             Err(error) => {
                 debug!(%error, "the kept ssh connection opens no channel: connecting anew");
                 slot.forget(&connection).await;
-                let (connection, _) = slot.connection(&target).await?;
-                open(&connection, path, service, version).await
+                let Way { connection, .. } = slot.way(&target).await?;
+                start(open(&connection).await?, &connection, path, service, version).await?
             }
-        }
+        };
+        tokio::spawn(async move { slot.open_ahead().await }.in_current_span());
+        Ok(stream)
     }
 }
 
+/// What leads to a target.
+struct Way {
+    connection: Arc<Handle<Judge>>,
+    /// The channel that was opened ahead.
+    channel: Option<Channel<Msg>>,
+    /// Whether the connection was made just now.
+    fresh: bool,
+}
+
 impl Slot {
-    /// The kept connection, or a new one; and whether it is new.
-    async fn connection(&self, target: &Target) -> Result<(Arc<Handle<Judge>>, bool), Error> {
+    /// The kept connection, with the channel opened ahead, or a new connection.
+    async fn way(&self, target: &Target) -> Result<Way, Error> {
         let mut state = self.state.lock().await;
         if let Some(connection) = state.connection.as_ref().filter(|kept| !kept.is_closed()) {
-            return Ok((Arc::clone(connection), false));
+            let connection = Arc::clone(connection);
+            let channel = state.ahead.take().and_then(unheard);
+            return Ok(Way { connection, channel, fresh: false });
         }
         if let Some(until) = state.not_before {
             sleep_until(until).await;
@@ -99,17 +124,51 @@ impl Slot {
         // if the connect limit drops us here, that was a failure too
         state.fail();
         let connection = Arc::new(connect::connect(target).await?);
-        *state = State { connection: Some(Arc::clone(&connection)), failures: 0, not_before: None };
-        Ok((connection, true))
+        *state = State { connection: Some(Arc::clone(&connection)), ..State::default() };
+        Ok(Way { connection, channel: None, fresh: true })
     }
 
     /// Drops a connection that proved dead, unless another has taken its place.
     async fn forget(&self, dead: &Arc<Handle<Judge>>) {
         let mut state = self.state.lock().await;
         if state.connection.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, dead)) {
-            state.connection = None;
+            (state.connection, state.ahead) = (None, None);
         }
     }
+
+    /// Opens a channel for the next who comes. No program runs in it before they say which, so that it holds nothing of
+    /// any repository and is good for all of them.
+    async fn open_ahead(&self) {
+        let connection = {
+            let state = self.state.lock().await;
+            let Some(connection) = state.connection.as_ref().filter(|_| state.ahead.is_none())
+            else {
+                return;
+            };
+            Arc::clone(connection)
+        };
+        match open(&connection).await {
+            Ok(channel) => {
+                let mut state = self.state.lock().await;
+                let is_kept =
+                    state.connection.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, &connection));
+                if is_kept && state.ahead.is_none() {
+                    state.ahead = Some(channel);
+                } else {
+                    // a connection that is gone closed it already
+                    drop(channel.close().await);
+                }
+            }
+            // such as one that allows a single session on a connection
+            Err(error) => debug!(%error, "no channel could be opened ahead"),
+        }
+    }
+}
+
+/// The channel, if the server has said nothing in it: all that it could say is that it is over.
+fn unheard(mut channel: Channel<Msg>) -> Option<Channel<Msg>> {
+    let said = channel.wait().now_or_never();
+    said.is_none().then_some(channel)
 }
 
 impl State {
@@ -120,30 +179,37 @@ impl State {
     }
 }
 
-async fn open(
+async fn open(connection: &Handle<Judge>) -> Result<Channel<Msg>, Error> {
+    match timeout(CHANNEL, connection.channel_open_session()).await {
+        Ok(Ok(channel)) => Ok(channel),
+        Ok(Err(error)) => {
+            let words = "its ssh server opens no channel";
+            Err(Error::new(ErrorKind::Unreachable, words).with_source(error))
+        }
+        Err(_) => Err(Error::new(ErrorKind::Unreachable, "its ssh server is silent")),
+    }
+}
+
+/// Starts the program. That the server runs it is not waited for: what is sent to the program may follow at once.
+async fn start(
+    channel: Channel<Msg>,
     connection: &Arc<Handle<Judge>>,
     path: &str,
     service: Service,
     version: Version,
 ) -> Result<Stream, Error> {
-    let opened = async {
-        let channel = connection.channel_open_session().await?;
+    let started = async {
         if version > Version::V0 {
             // a server that does not accept it answers in v0, which is understood
             let value = format!("version={}", version as u8);
             channel.set_env(false, "GIT_PROTOCOL", value).await?;
         }
-        channel.exec(true, format!("{service} {}", quote(path))).await?;
-        Ok::<_, russh::Error>(channel)
+        channel.exec(true, format!("{service} {}", quote(path))).await
     };
-    let channel = match timeout(CHANNEL, opened).await {
-        Ok(Ok(channel)) => channel,
-        Ok(Err(error)) => {
-            let words = "its ssh server opens no channel";
-            return Err(Error::new(ErrorKind::Unreachable, words).with_source(error));
-        }
-        Err(_) => return Err(Error::new(ErrorKind::Unreachable, "its ssh server is silent")),
-    };
+    started.await.map_err(|error| {
+        let words = "its ssh server closed the connection";
+        Error::new(ErrorKind::Unreachable, words).with_source(error)
+    })?;
     let words = Words::hiding(path.as_bytes());
     Ok(channel::stream(channel, Arc::clone(connection), words))
 }

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is their report")]
 
-mod ahead;
 mod boundary;
+mod exchanged;
 mod https;
 mod race;
 mod refresh;

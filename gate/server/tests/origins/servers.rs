@@ -79,13 +79,7 @@ impl Drop for Inetd {
 /// Passes connections on to another server: counts them, and has a say in each piece that passes.
 pub(crate) struct Relay {
     pub(crate) addr: SocketAddr,
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    accepted: AtomicUsize,
-    ended: AtomicUsize,
+    accepted: Arc<AtomicUsize>,
 }
 
 /// Called with each piece before it is passed on.
@@ -100,33 +94,25 @@ impl Relay {
     pub(crate) fn with(server: SocketAddr, asked: Hook, answered: Hook) -> Self {
         let listener = loopback();
         let addr = listener.local_addr().unwrap();
-        let counts = Arc::<Counts>::default();
-        let inside = Arc::clone(&counts);
+        let accepted = Arc::<AtomicUsize>::default();
+        let inside = Arc::clone(&accepted);
         // lives as long as the test's process; it holds nothing but its sockets
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                inside.accepted.fetch_add(1, Ordering::SeqCst);
+                inside.fetch_add(1, Ordering::SeqCst);
                 let beyond = TcpStream::connect(server).unwrap();
                 let back = (beyond.try_clone().unwrap(), stream.try_clone().unwrap());
-                let (hook, ended) = (Arc::clone(&answered), Arc::clone(&inside));
+                let hook = Arc::clone(&answered);
                 std::thread::spawn(move || pass(back.0, back.1, &hook));
                 let hook = Arc::clone(&asked);
-                std::thread::spawn(move || {
-                    pass(stream, beyond, &hook);
-                    ended.ended.fetch_add(1, Ordering::SeqCst);
-                });
+                std::thread::spawn(move || pass(stream, beyond, &hook));
             }
         });
-        Self { addr, counts }
+        Self { addr, accepted }
     }
 
     pub(crate) fn accepted(&self) -> usize {
-        self.counts.accepted.load(Ordering::SeqCst)
-    }
-
-    /// Connections that the gate has not closed.
-    pub(crate) fn open(&self) -> usize {
-        self.accepted() - self.counts.ended.load(Ordering::SeqCst)
+        self.accepted.load(Ordering::SeqCst)
     }
 }
 

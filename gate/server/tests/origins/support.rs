@@ -8,7 +8,7 @@ use gate_config::{Limits, OriginUrl, RepoName, ResolvedRepo};
 use gate_core::Mirror;
 use gate_core::blocking::Pool;
 use gate_core::dial::Dial;
-use gate_core::mirror::{AheadSessions, Context};
+use gate_core::mirror::Context;
 use gate_store::Snapshot;
 use git_gate::origin::Origins;
 
@@ -115,9 +115,7 @@ impl Scene {
         limits: Limits,
     ) -> Mirror {
         let pool = || Pool::new(2);
-        let ahead = AheadSessions::new(limits.ahead);
-        let context =
-            Context { dial, limits, fetch: pool(), cpu: pool(), background: pool(), ahead };
+        let context = Context { dial, limits, fetch: pool(), cpu: pool(), background: pool() };
         Mirror::open(self.mirror_dir(), rule, context)
     }
 }

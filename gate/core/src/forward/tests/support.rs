@@ -172,7 +172,7 @@ impl Dial for Spawn {
                 drop(child.wait().await);
             });
             let io = tokio::io::join(stdout.expect("piped"), stdin.expect("piped"));
-            Ok(Connection::Stream(Stream { io: Box::new(io), words, is_current: None }))
+            Ok(Connection::Stream(Stream { io: Box::new(io), words }))
         })
     }
 }

@@ -1,5 +1,7 @@
 //! One exec channel as a stream: data both ways, stderr and exit status kept as the origin's words.
 
+use std::convert::Infallible;
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use gate_core::dial::{Stream, Words};
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Messages that wait for a reader; each is at most a packet of ssh, 32 KiB.
 const DEPTH: usize = 16;
@@ -24,9 +26,14 @@ pub(super) fn stream<C: Send + Sync + 'static>(
     let (reading, writing) = channel.split();
     let writer = Box::pin(writing.make_writer());
     let (data, receiver) = mpsc::channel(DEPTH);
-    tokio::spawn(listen(reading, writing, data, words.clone(), connection));
-    let io = ChannelIo { receiver, piece: Bytes::new(), writer };
-    Stream { io: Box::new(io), words, is_current: None }
+    let (open, over) = oneshot::channel();
+    let heard = words.clone();
+    tokio::spawn(async move {
+        listen(reading, writing, data, heard, connection).await;
+        drop(open);
+    });
+    let io = ChannelIo { receiver, piece: Bytes::new(), writer, over: Some(over) };
+    Stream { io: Box::new(io), words }
 }
 
 /// Sorts what arrives until the channel closes or the stream is dropped.
@@ -78,6 +85,18 @@ struct ChannelIo {
     receiver: mpsc::Receiver<Bytes>,
     piece: Bytes,
     writer: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Resolves when the channel is over; `None` once it has. Who writes may wait for a window that will never open.
+    over: Option<oneshot::Receiver<Infallible>>,
+}
+
+impl ChannelIo {
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if let Some(over) = &mut self.over {
+            let Err(_gone) = ready!(Pin::new(over).poll(cx));
+            self.over = None;
+        }
+        Poll::Ready(io::ErrorKind::BrokenPipe.into())
+    }
 }
 
 impl AsyncRead for ChannelIo {
@@ -105,7 +124,10 @@ impl AsyncWrite for ChannelIo {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.writer.as_mut().poll_write(cx, data)
+        match self.writer.as_mut().poll_write(cx, data) {
+            Poll::Pending => self.poll_over(cx).map(Err),
+            written => written,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
