@@ -8,6 +8,7 @@ macro_rules! every_way {
         every_way!(@ ssh_door, Git, Ssh, $run; $($operation)+);
         every_way!(@ ssh_origin, Ssh, Git, $run; $($operation)+);
         every_way!(@ http_origin, Http, Http, $run; $($operation)+);
+        every_way!(@ https_origin, Https, Ssh, $run; $($operation)+);
         every_way!(@ file_origin, File, Git, $run; $($operation)+);
     };
     (@ $module:ident, $kind:ident, $door:ident, $run:ident; $($operation:ident)+) => {
