@@ -6,8 +6,8 @@ pub(crate) mod head;
 pub(crate) mod packed;
 pub(crate) mod shallow;
 
-use bstr::{BStr, ByteSlice};
-use proto::{ObjectFormat, ObjectId};
+use bstr::{BStr, BString, ByteSlice};
+use proto::{ObjectFormat, ObjectId, RefName};
 
 pub use build::{RefTableBuilder, RefTableError};
 pub use diff::RefChange;
@@ -27,7 +27,12 @@ pub struct RefTable {
     peeled_at: Box<[u32]>,
     /// Raw ids, one for each of `peeled_at`.
     peeled: Box<[u8]>,
+    /// Which refs stand for another one, by name. Known while the gate runs: `packed-refs` has no place for it.
+    symrefs: Symrefs,
 }
+
+/// Names and what they point to, sorted by name.
+type Symrefs = Box<[(BString, RefName)]>;
 
 /// One ref of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,7 @@ impl RefTable {
             targets: [].into(),
             peeled_at: [].into(),
             peeled: [].into(),
+            symrefs: [].into(),
         }
     }
 
@@ -112,7 +118,21 @@ impl RefTable {
 
     /// Whether the other table has the same names with the same targets, whatever it says of peeled values.
     pub fn has_same_targets(&self, other: &Self) -> bool {
-        self.names == other.names && self.ends == other.ends && self.targets == other.targets
+        self.names == other.names
+            && self.ends == other.ends
+            && self.targets == other.targets
+            && self.symrefs == other.symrefs
+    }
+
+    /// The ref that the one of this name stands for, if the origin tells it of one that is not `HEAD`.
+    pub fn symref(&self, name: &[u8]) -> Option<&RefName> {
+        let at = self.symrefs.binary_search_by(|(symref, _)| symref.as_bytes().cmp(name)).ok()?;
+        Some(&self.symrefs[at].1)
+    }
+
+    /// Whether these are the symrefs of the table, in order.
+    pub fn has_symrefs(&self, symrefs: &[(BString, RefName)]) -> bool {
+        *self.symrefs == *symrefs
     }
 
     /// The `at`th ref by name. Panics past [`len`](Self::len).

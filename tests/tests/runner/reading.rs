@@ -32,7 +32,7 @@ fn read(kind: Kind, door: Door, operation: Operation) {
 
 every_way! { read:
     clone mirror_clone bare_clone fetch fetch_of_nothing incremental_fetch shallow_and_unshallow
-    shallow_since_and_not partial_clone_with_lazy_fetch treeless_clone single_branch tags ls_remote submodule
+    shallow_since_and_not partial_clone_with_lazy_fetch treeless_clone single_branch tags ls_remote symrefs submodule
     fetch_by_id
 }
 
@@ -204,6 +204,24 @@ fn ls_remote(case: &Case<'_>) {
     assert_eq!(heads, format!("{}\trefs/heads/topic/a", case.origin.tip("topic/a")));
     let symref = case.git(["ls-remote", "--symref", &case.url, "HEAD"]).out();
     assert_eq!(symref, format!("ref: refs/heads/main\tHEAD\n{}\tHEAD", case.origin.tip("main")));
+}
+
+fn symrefs(case: &Case<'_>) {
+    let dir = case.origin.dir.to_str().expect("a UTF-8 path");
+    let listing = |url: &str| case.git(["ls-remote", "--symref", url]).out();
+    let tip = case.origin.tip("main");
+    let steps: [&[&str]; 5] = [
+        &["update-ref", "refs/heads/beside-main", &tip],
+        &["symbolic-ref", "refs/remotes/up/HEAD", "refs/heads/main"],
+        &["symbolic-ref", "refs/heads/current", "refs/heads/topic/a"],
+        // no ref moves
+        &["symbolic-ref", "refs/remotes/up/HEAD", "refs/heads/beside-main"],
+        &["symbolic-ref", "--delete", "refs/heads/current"],
+    ];
+    for step in steps {
+        case.env.git_in(&case.origin.dir, step.iter().copied()).out();
+        assert_eq!(listing(&case.url), listing(dir), "{step:?}");
+    }
 }
 
 fn submodule(case: &Case<'_>) {

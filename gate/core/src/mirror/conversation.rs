@@ -1,22 +1,25 @@
 //! One conversation with an origin's upload-pack: advertisement, one list of refs, then packs.
 
+mod begin;
+mod wire;
+
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bstr::ByteSlice as _;
 use bytes::{Bytes, BytesMut};
 use proto::fetch_pack::{
-    Advertisement, AdvertisementReader, FetchEvent, FetchReader, FetchRequest, Listed, RefsEvent,
-    RefsReader, ls_refs_request,
+    Advertisement, FetchEvent, FetchReader, FetchRequest, Listed, RefsEvent, RefsReader,
 };
-use proto::{ObjectFormat, ObjectId, Service, fetch_pack};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use proto::{ObjectFormat, ObjectId};
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::time::timeout;
 
+use self::begin::refs_request;
+use self::wire::{garbage, heard, read_some, say};
 use crate::blocking::Inlet;
-use crate::dial::{Connection, Error, ErrorKind, Payload, Stream, Words};
+use crate::dial::{Connection, Error, ErrorKind, Payload, Words};
 
 /// What the gate calls itself to an origin.
 const AGENT: &str = concat!("git-gate/", env!("CARGO_PKG_VERSION"));
@@ -42,54 +45,6 @@ pub(super) struct Boundary {
 }
 
 impl Conversation {
-    /// Reads the advertisement, of whatever version. What is `assumed` of it saves a round trip: on a stream the refs are
-    /// asked for before it has come, over http it is not asked for at all. `patience` is the longest wait for a first byte.
-    ///
-    /// # Errors
-    /// What the origin said instead; [`ErrorKind::Garbage`] too if it wants to be asked otherwise than was assumed.
-    pub(super) async fn begin(
-        mut link: Connection,
-        assumed: Option<Arc<Advertisement>>,
-        patience: Option<Duration>,
-    ) -> Result<Self, Error> {
-        let mut reader = AdvertisementReader::new(Service::UploadPack);
-        let mut early = None;
-        let advertisement = match (&mut link, assumed) {
-            (Connection::Stream(stream), None) => {
-                let words = stream.words.clone();
-                Arc::new(read_advertisement(&mut stream.io, &mut reader, &words, patience).await?)
-            }
-            (Connection::Stream(stream), Some(assumed)) => {
-                let words = stream.words.clone();
-                let request = refs_request(&assumed);
-                heard(patience, say(stream, &request)).await?;
-                reader = reader.answer_follows();
-                let read =
-                    read_advertisement(&mut stream.io, &mut reader, &words, patience).await?;
-                if refs_request(&read) != request {
-                    let words = "it advertises something else than before";
-                    return Err(Error::new(ErrorKind::Garbage, words));
-                }
-                early = Some(reader.take_rest());
-                Arc::new(read)
-            }
-            (Connection::Rpc(rpc), None) => {
-                let mut answer = heard(patience, rpc.advertisement()).await?;
-                reader = reader.over_http();
-                Arc::new(read_advertisement(&mut answer, &mut reader, &Words::none(), None).await?)
-            }
-            (Connection::Rpc(_), Some(assumed)) => assumed,
-        };
-        let format = advertisement.object_format().map_err(|error| garbage(&error))?;
-        if let Advertisement::V2(capabilities) = &*advertisement
-            && !(capabilities.has("ls-refs") && capabilities.has("fetch"))
-        {
-            let words = "it advertises v2 without ls-refs and fetch";
-            return Err(Error::new(ErrorKind::Garbage, words));
-        }
-        Ok(Self { link, advertisement, format, early })
-    }
-
     pub(super) fn format(&self) -> ObjectFormat {
         self.format
     }
@@ -258,89 +213,3 @@ impl fmt::Debug for Conversation {
 }
 
 type Reading<'a> = Box<dyn AsyncRead + Send + Unpin + 'a>;
-
-/// The request for all refs that an origin of this advertisement is sent; nothing for one of v0, which has told them.
-fn refs_request(advertisement: &Advertisement) -> Vec<u8> {
-    match advertisement {
-        Advertisement::V2(advertised) => ls_refs_request(advertised, AGENT),
-        Advertisement::V0(_) => Vec::new(),
-    }
-}
-
-async fn say(stream: &mut Stream, request: &[u8]) -> Result<(), Error> {
-    let sent = async {
-        stream.io.write_all(request).await?;
-        stream.io.flush().await
-    };
-    match sent.await {
-        Ok(()) => Ok(()),
-        Err(error) => Err(lost(&stream.words, "the request").await.with_source(error)),
-    }
-}
-
-/// Waits for the first bytes, on a connection that was kept no longer than `patience`.
-async fn heard<T>(
-    patience: Option<Duration>,
-    first: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    match patience {
-        Some(limit) => timeout(limit, first).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Lost, "no answer on a connection that was kept"))
-        }),
-        None => first.await,
-    }
-}
-
-async fn read_advertisement(
-    input: &mut (dyn AsyncRead + Send + Unpin),
-    reader: &mut AdvertisementReader,
-    words: &Words,
-    patience: Option<Duration>,
-) -> Result<Advertisement, Error> {
-    let mut buffer = BytesMut::with_capacity(READ);
-    heard(patience, read_some(input, &mut buffer, words, "the advertisement")).await?;
-    loop {
-        match reader.handle_input(&buffer) {
-            Ok(Some(advertisement)) => return Ok(advertisement),
-            Ok(None) => read_some(input, &mut buffer, words, "the advertisement").await?,
-            // what comes may be a shell's banner; its stderr then says more than "not a packet"
-            Err(error) => return Err(garbage(&error)),
-        }
-    }
-}
-
-/// Reads at least a byte into the emptied `buffer`; an end is an error, in the origin's words where it has any.
-async fn read_some(
-    input: &mut (dyn AsyncRead + Send + Unpin),
-    buffer: &mut BytesMut,
-    words: &Words,
-    phase: &'static str,
-) -> Result<(), Error> {
-    buffer.clear();
-    buffer.reserve(READ);
-    match input.read_buf(buffer).await {
-        Ok(0) => Err(lost(words, phase).await),
-        Ok(_) => Ok(()),
-        Err(error) => Err(lost(words, phase).await.with_source(error)),
-    }
-}
-
-async fn lost(words: &Words, phase: &'static str) -> Error {
-    let said = words.hear().await;
-    match (said.as_str(), words.exit()) {
-        ("", Some(exit)) if exit != 0 => Error::new(
-            ErrorKind::Lost,
-            format!("its program ended with status {exit} before {phase} was complete"),
-        ),
-        ("", _) => Error::new(ErrorKind::Lost, format!("before {phase} was complete")),
-        _ => Error::said(&said),
-    }
-}
-
-/// What the machine can't read is the origin's refusal, or no git protocol.
-fn garbage(error: &fetch_pack::Error) -> Error {
-    match error {
-        fetch_pack::Error::Refused(words) => Error::said(words),
-        other => Error::new(ErrorKind::Garbage, other.to_string()),
-    }
-}

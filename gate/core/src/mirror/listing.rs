@@ -20,8 +20,10 @@ pub(super) struct Comparison {
     same: usize,
     table: Option<RefTableBuilder>,
     head: Option<ListedHead>,
+    /// Refs that stand for others, `HEAD` not among them.
+    symrefs: Vec<(BString, RefName)>,
     /// Whether the origin tells symrefs at all; old servers don't.
-    symrefs: bool,
+    tells_symrefs: bool,
     skipped: usize,
     error: Option<RefTableError>,
 }
@@ -50,10 +52,10 @@ pub(super) enum UnusableList {
 }
 
 impl Comparison {
-    /// Compares with what is `known`. `symrefs` tells whether a HEAD without a symref is surely detached.
-    pub(super) fn new(known: Arc<RefTable>, symrefs: bool) -> Self {
+    /// Compares with what is `known`. `tells_symrefs`: whether a HEAD without a symref is surely detached.
+    pub(super) fn new(known: Arc<RefTable>, tells_symrefs: bool) -> Self {
         let (table, head, error) = (None, None, None);
-        Self { known, same: 0, table, head, symrefs, skipped: 0, error }
+        Self { known, same: 0, table, head, symrefs: Vec::new(), tells_symrefs, skipped: 0, error }
     }
 
     /// Takes the next ref. A name git would not accept is skipped with a warning: it can't be fetched by anyone.
@@ -67,6 +69,9 @@ impl Comparison {
             return;
         }
         let Some(target) = listed.target else { return };
+        if let Some(Ok(symref)) = listed.symref.map(|symref| RefName::parse(symref)) {
+            self.symrefs.push((listed.name.to_owned(), symref));
+        }
         if self.table.is_none() {
             if self.is_known(listed.name, target) {
                 self.same += 1;
@@ -82,13 +87,16 @@ impl Comparison {
     /// # Errors
     /// A list that names a ref twice, or refs but no valid one: that is no reason to prune everything.
     pub(super) fn finish(mut self) -> Result<Listing, UnusableList> {
-        if self.table.is_none() && self.same < self.known.len() {
+        self.symrefs.sort_unstable();
+        let is_same = self.same == self.known.len() && self.known.has_symrefs(&self.symrefs);
+        if self.table.is_none() && !is_same {
             self.table = Some(self.copy_known());
         }
         if let Some(error) = self.error {
             return Err(error.into());
         }
-        let table = self.table.take().map(RefTableBuilder::finish).transpose()?;
+        let table = self.table.take().map(|table| table.with_symrefs(self.symrefs).finish());
+        let table = table.transpose()?;
         let refs = table.as_ref().unwrap_or(&self.known);
         if refs.is_empty() && self.skipped > 0 {
             return Err(UnusableList::NothingValid { skipped: self.skipped });
@@ -96,7 +104,7 @@ impl Comparison {
         let head = match self.head {
             None => None,
             Some(ListedHead::Symbolic(branch)) => RefName::parse(&branch).ok().map(Head::Symbolic),
-            Some(ListedHead::At(target)) if self.symrefs => Some(Head::Detached(target)),
+            Some(ListedHead::At(target)) if self.tells_symrefs => Some(Head::Detached(target)),
             Some(ListedHead::At(target)) => {
                 Some(guess(refs, target).map_or(Head::Detached(target), Head::Symbolic))
             }

@@ -40,9 +40,14 @@ impl Manners {
         self.advertised = now;
     }
 
+    /// Assumes nothing the next time.
+    pub(super) fn forget(&mut self) {
+        self.advertised = None;
+    }
+
     /// It did not answer to what was assumed.
     pub(super) fn missed(&mut self) {
-        self.advertised = None;
+        self.forget();
         self.misses = self.misses.saturating_add(1);
         if self.misses == MAX_MISSES {
             debug!("the origin is heard out before it is asked from now on");

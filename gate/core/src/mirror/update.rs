@@ -36,6 +36,7 @@ impl Inner {
         match &outcome {
             Ok(snapshot) => debug!(refs = snapshot.refs().len(), took_ms = took, "refreshed"),
             Err(error) => {
+                lock(&self.manners).forget();
                 let chain = crate::Error::from(error.clone()).chain();
                 warn!(
                     kind = error.kind().as_str(),

@@ -37,7 +37,8 @@ impl Conversation<'_> {
         for prefix in &prefixes {
             for entry in snapshot.refs().prefixed(prefix) {
                 let RefEntry { name, target, peeled } = entry;
-                request.line(&mut out, name, &target, None, peeled.as_ref());
+                let symref = snapshot.refs().symref(name);
+                request.line(&mut out, name, &target, symref, peeled.as_ref());
                 self.uploaded.refs += 1;
                 if out.len() >= PIECE {
                     self.client.send(&out).await?;

@@ -3,7 +3,7 @@
 use bstr::BString;
 use proto::{ObjectFormat, ObjectId, RefName};
 
-use super::RefTable;
+use super::{RefTable, Symrefs};
 
 /// Why refs do not make a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +27,7 @@ pub struct RefTableBuilder {
     targets: Vec<u8>,
     peeled_at: Vec<u32>,
     peeled: Vec<u8>,
+    symrefs: Symrefs,
     sorted: bool,
 }
 
@@ -39,8 +40,21 @@ impl RefTableBuilder {
             targets: Vec::new(),
             peeled_at: Vec::new(),
             peeled: Vec::new(),
+            symrefs: [].into(),
             sorted: true,
         }
+    }
+
+    /// Says which refs stand for others: these, and none besides.
+    #[must_use]
+    pub fn with_symrefs(self, mut symrefs: Vec<(BString, RefName)>) -> Self {
+        symrefs.sort_unstable();
+        Self { symrefs: symrefs.into(), ..self }
+    }
+
+    /// Says of symrefs what another table does.
+    pub(crate) fn with_symrefs_of(self, table: &RefTable) -> Self {
+        Self { symrefs: table.symrefs.clone(), ..self }
     }
 
     /// Adds a ref.
@@ -90,6 +104,7 @@ impl RefTableBuilder {
             targets: self.targets.into(),
             peeled_at: self.peeled_at.into(),
             peeled: self.peeled.into(),
+            symrefs: self.symrefs,
         };
         if sorted { Ok(table) } else { sort(&table) }
     }
@@ -106,7 +121,7 @@ fn sort(table: &RefTable) -> Result<RefTable, RefTableError> {
     if let Some(pair) = order.windows(2).find(|pair| table.name(pair[0]) == table.name(pair[1])) {
         return Err(RefTableError::Twice { name: table.name(pair[0]).into() });
     }
-    let mut sorted = RefTableBuilder::new(table.format);
+    let mut sorted = RefTableBuilder::new(table.format).with_symrefs_of(table);
     for at in order {
         let entry = table.at(at);
         sorted.push_bytes(entry.name, entry.target, entry.peeled)?;

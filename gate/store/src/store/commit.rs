@@ -201,7 +201,7 @@ fn applicable<'a>(refs: &RefTable, edits: &'a [RefEdit]) -> Vec<&'a RefEdit> {
 /// The table with the edits made.
 fn edit(refs: &RefTable, mut edits: Vec<&RefEdit>) -> Result<RefTable, RefTableError> {
     edits.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut builder = RefTable::builder(refs.format());
+    let mut builder = RefTable::builder(refs.format()).with_symrefs_of(refs);
     let mut edits = edits.into_iter().peekable();
     for entry in refs.iter() {
         while let Some(edit) = edits.next_if(|edit| edit.name.as_bstr() < entry.name) {

@@ -14,7 +14,7 @@ pub(super) fn peeled(
     table: &RefTable,
 ) -> Result<RefTable, CommitError> {
     let mut commits = next.commits();
-    let mut builder = RefTable::builder(table.format());
+    let mut builder = RefTable::builder(table.format()).with_symrefs_of(table);
     let mut olds = old.iter().peekable();
     for entry in table.iter() {
         while olds.next_if(|old| old.name < entry.name).is_some() {}
