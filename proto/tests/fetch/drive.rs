@@ -19,6 +19,18 @@ pub(crate) fn advertisement(input: &[u8]) {
         };
         let (whole, single) = (read(input.len().max(1)), read(1));
         assert!(whole == single || (whole, single) == (Some(false), Some(true)));
+        // the answer to an early question: how it is cut says nothing of where it begins
+        let early = |size: usize| {
+            let mut reader = AdvertisementReader::new(service).answer_follows();
+            let mut pieces = input.chunks(size);
+            let told = pieces.find_map(|piece| match reader.handle_input(piece) {
+                Ok(told) => told.map(Some),
+                Err(_) => Some(None),
+            })??;
+            let behind: Vec<u8> = pieces.flatten().copied().collect();
+            Some((told, [reader.take_rest(), behind].concat()))
+        };
+        assert_eq!(early(input.len().max(1)), early(1));
     }
 }
 
