@@ -16,9 +16,7 @@ use crate::names::BottleName;
 use crate::ui;
 
 pub(super) async fn attach(bottle: &str, context: &Context) -> anyhow::Result<ExitCode> {
-    let engine = connect(context).await?;
-    let name = BottleName::parse(bottle).map_err(Usage::from)?;
-    let things = engine.find(Some(&name)).await?;
+    let (engine, name, things) = look(bottle, context).await?;
     let agent = running_agent(&name, &things)?.id.clone();
     let tty = engine.has_tty(&agent, bottle).await?;
     let target = Target::Container(&agent);
@@ -44,9 +42,7 @@ pub(super) async fn exec(
     command: Vec<String>,
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
-    let engine = connect(context).await?;
-    let name = BottleName::parse(bottle).map_err(Usage::from)?;
-    let things = engine.find(Some(&name)).await?;
+    let (engine, name, things) = look(bottle, context).await?;
     let agent = running_agent(&name, &things)?;
     let tty = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let id = engine.create_exec(&agent.id, command, tty, bottle).await?;
@@ -64,9 +60,7 @@ pub(super) async fn logs(
     denied: bool,
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
-    let engine = connect(context).await?;
-    let name = BottleName::parse(bottle).map_err(Usage::from)?;
-    let things = engine.find(Some(&name)).await?;
+    let (engine, name, things) = look(bottle, context).await?;
     if things.is_empty() {
         return Err(not_there(&name, "is not there").into());
     }
@@ -93,9 +87,7 @@ pub(super) async fn stop(
     dry_run: bool,
     context: &Context,
 ) -> anyhow::Result<ExitCode> {
-    let engine = connect(context).await?;
-    let name = BottleName::parse(bottle).map_err(Usage::from)?;
-    let things = engine.find(Some(&name)).await?;
+    let (engine, name, things) = look(bottle, context).await?;
     if things.is_empty() {
         return Err(not_there(&name, "is not there").into());
     }
@@ -166,6 +158,14 @@ pub(super) async fn cleanup(
         }
     }
     Ok(code)
+}
+
+/// What there is of a bottle, which may be nothing.
+async fn look(bottle: &str, context: &Context) -> anyhow::Result<(Engine, BottleName, Vec<Found>)> {
+    let engine = connect(context).await?;
+    let name = BottleName::parse(bottle).map_err(Usage::from)?;
+    let things = engine.find(Some(&name)).await?;
+    Ok((engine, name, things))
 }
 
 async fn remove(engine: &Engine, things: &[Found], said: &str) -> anyhow::Result<ExitCode> {
