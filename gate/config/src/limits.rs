@@ -34,7 +34,7 @@ pub struct Limits {
     pub keepalive: Period,
     /// How long no connection is accepted after the system refused one, such as for want of file descriptors.
     pub accept_pause: Period,
-    /// How long a mirror that nobody asks for stays open. On disk it stays.
+    /// How long a mirror that nobody asks for stays open, and a connection to an ssh origin that nobody uses. On disk it stays.
     pub mirror_idle: Period,
     /// How long sessions may go on after the gate was told to stop.
     pub drain: Period,

@@ -6,7 +6,7 @@ use std::panic;
 use std::sync::Arc;
 
 use gate_store::Interrupt;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
 pub use pipe::{Inlet, Outlet, PIECE, ReaderGone, Sink, Source, inward, outward};
@@ -25,6 +25,19 @@ impl Pool {
     pub fn new(permits: usize) -> Self {
         Self { permits: Arc::new(Semaphore::new(permits)) }
     }
+
+    /// Waits for a permit.
+    pub async fn permit(&self) -> Permit {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        Permit { _held: permit.expect("the pool is never closed") }
+    }
+}
+
+/// The right to run one piece of blocking work. To be had first where others are to be asked for what the work consumes:
+/// bytes that nobody takes yet hold back all that comes by the same way.
+#[derive(Debug)]
+pub struct Permit {
+    _held: OwnedSemaphorePermit,
 }
 
 /// The gate's pools.
@@ -45,7 +58,15 @@ where
     T: Send + 'static,
     F: FnOnce(&Interrupt) -> T + Send + 'static,
 {
-    let permit = Arc::clone(&pool.permits).acquire_owned().await.expect("the pool is never closed");
+    run_with(pool.permit().await, work).await
+}
+
+/// As [`run`], with a permit that was had before.
+pub async fn run_with<T, F>(permit: Permit, work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce(&Interrupt) -> T + Send + 'static,
+{
     let interrupt = Interrupt::default();
     let _guard = InterruptOnDrop(interrupt.clone());
     let span = Span::current();

@@ -25,7 +25,8 @@ impl Origins {
     /// Keeps connections from now on; opens none yet.
     pub fn new(limits: Limits) -> Self {
         let http = http::Clients::new(limits.connect.duration());
-        Self { limits, http, ssh: ssh::Connections::default() }
+        let ssh = ssh::Connections::new(limits.mirror_idle.duration());
+        Self { limits, http, ssh }
     }
 
     async fn connect(

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use self::begin::refs_request;
-use self::wire::{garbage, heard, read_some, say};
+use self::wire::{garbage, read_some, say};
 use crate::blocking::Inlet;
 use crate::dial::{Connection, Error, ErrorKind, Payload, Words};
 
@@ -84,10 +84,14 @@ impl Conversation {
     }
 
     /// Lists the origin's refs, each given to `each` as it arrives. To be asked once on a stream: stock git may answer
-    /// a second time from what it read for the first. `patience` is the longest wait for the first byte.
+    /// a second time from what it read for the first. Who asked in the first breath waits for
+    /// the first byte no longer than `patience` after the advertisement: the question may be lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] in that case alone.
     pub(super) async fn list(
         &mut self,
-        patience: Option<Duration>,
+        patience: Duration,
         mut each: impl FnMut(Listed<'_>) + Send,
     ) -> Result<(), Error> {
         if let Advertisement::V0(listing) = &*self.advertisement {
@@ -105,18 +109,15 @@ impl Conversation {
                 buffer.extend_from_slice(&head);
                 if head.is_empty() {
                     let first = read_some(&mut stream.io, &mut buffer, &stream.words, REFS);
-                    heard(patience, first).await?;
+                    timeout(patience, first)
+                        .await
+                        .map_err(|_| Error::timed_out("connect", patience))??;
                 }
                 (Box::new(&mut stream.io) as Reading<'_>, stream.words.clone())
             }
             _ => {
                 let request = refs_request(&self.advertisement);
-                let asked = async {
-                    let (mut answer, words) = self.ask(request).await?;
-                    read_some(&mut *answer, &mut buffer, &words, REFS).await?;
-                    Ok((answer, words))
-                };
-                heard(patience, asked).await?
+                self.ask(request).await?
             }
         };
         loop {

@@ -43,10 +43,12 @@ pub(super) async fn take(
         wants: wanted.tips,
         unshallow: wanted.unshallow,
     };
+    // before the origin is asked: a pack that nobody takes holds back all that shares its connection
+    let permit = mirror.context.fetch.permit().await;
     let (inlet, mut source) = blocking::inward();
     let teller = mirror.progress.clone();
     let (store, base) = (Arc::clone(store), Arc::clone(snapshot));
-    let index = blocking::run(&mirror.context.fetch, move |interrupt| {
+    let index = blocking::run_with(permit, move |interrupt| {
         let mut quarantine = store.quarantine(&base).map_err(RefreshError::gate)?;
         let indexed = quarantine.index(
             &mut source,

@@ -30,7 +30,8 @@ pub(super) struct Comparison {
 
 #[derive(Debug)]
 enum ListedHead {
-    Symbolic(BString),
+    /// With what the branch points to, if it is there.
+    Symbolic(BString, Option<ObjectId>),
     At(ObjectId),
 }
 
@@ -62,7 +63,7 @@ impl Comparison {
     pub(super) fn add(&mut self, listed: Listed<'_>) {
         if listed.name == "HEAD" {
             self.head = match (listed.symref, listed.target) {
-                (Some(branch), _) => Some(ListedHead::Symbolic(branch.to_owned())),
+                (Some(branch), target) => Some(ListedHead::Symbolic(branch.to_owned(), target)),
                 (None, Some(target)) => Some(ListedHead::At(target)),
                 (None, None) => None,
             };
@@ -103,7 +104,13 @@ impl Comparison {
         }
         let head = match self.head {
             None => None,
-            Some(ListedHead::Symbolic(branch)) => RefName::parse(&branch).ok().map(Head::Symbolic),
+            // a branch that is hidden is none here
+            Some(ListedHead::Symbolic(branch, Some(target))) if !refs.contains(&branch) => {
+                Some(Head::Detached(target))
+            }
+            Some(ListedHead::Symbolic(branch, _)) => {
+                RefName::parse(&branch).ok().map(Head::Symbolic)
+            }
             Some(ListedHead::At(target)) if self.tells_symrefs => Some(Head::Detached(target)),
             Some(ListedHead::At(target)) => {
                 Some(guess(refs, target).map_or(Head::Detached(target), Head::Symbolic))
@@ -248,6 +255,7 @@ mod tests {
         let branch = |name: &str| Some(Head::Symbolic(RefName::parse(name.as_bytes()).unwrap()));
         assert_eq!(head(true, Some("refs/heads/dev"), Some(2)), branch("refs/heads/dev"));
         assert_eq!(head(true, Some("refs/heads/new"), None), branch("refs/heads/new"));
+        assert_eq!(head(true, Some("refs/heads/hidden"), Some(3)), Some(Head::Detached(id(3))));
         assert_eq!(head(true, None, Some(1)), Some(Head::Detached(id(1))));
         assert_eq!(head(false, None, Some(1)), branch("refs/heads/master"));
         assert_eq!(head(false, None, Some(2)), branch("refs/heads/dev"));

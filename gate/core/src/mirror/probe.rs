@@ -27,9 +27,9 @@ pub async fn probe(
     let patience = limits.refresh.duration();
     let asked = async {
         let link = dial.dial(rule, Service::UploadPack, Version::V2).await?;
-        let mut conversation = Conversation::begin(link, None, None).await?;
+        let mut conversation = Conversation::begin(link, None).await?;
         let mut refs = 0;
-        conversation.list(None, |listed| refs += usize::from(listed.name != b"HEAD")).await?;
+        conversation.list(patience, |listed| refs += usize::from(listed.name != b"HEAD")).await?;
         conversation.close().await;
         Ok::<_, dial::Error>(Probe { refs })
     };

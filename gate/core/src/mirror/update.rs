@@ -52,7 +52,7 @@ impl Inner {
     async fn try_update(self: &Arc<Self>) -> Result<Arc<Snapshot>, RefreshError> {
         let mut store = self.open_store().await?;
         let (limit, patience) = self.patience(store.as_deref());
-        let mut attempt = 1;
+        let (mut attempt, mut before) = (1, None);
         loop {
             let deadline = Instant::now() + patience;
             let answer = timeout_at(deadline, self.list(store.as_deref())).await;
@@ -66,13 +66,16 @@ impl Inner {
             // a push that was committed meanwhile is newer than the list
             let overtaken =
                 !Arc::ptr_eq(current.snapshot().refs(), &answer.known) && !answer.known.is_empty();
+            // kept where it may be asked for: whether what failed twice was a race
+            let listed = (attempt > 1).then(|| answer.listing.table.clone());
             let outcome =
                 if overtaken { Err(moved()) } else { self.take_in(&current, answer).await };
             match outcome {
                 Err(error) if attempt < ATTEMPTS && may_be_a_race(&error) => {
                     debug!(%error, attempt, "the origin's refs moved: listing them again");
-                    attempt += 1;
+                    (attempt, before) = (attempt + 1, listed);
                 }
+                Err(error) if listed.is_some() && listed == before => return Err(error),
                 Err(error) if may_be_a_race(&error) && error.kind() != ErrorKind::BadPack => {
                     return Err(Error::new(ErrorKind::Moved, error.words())
                         .with_source(error)
@@ -100,20 +103,32 @@ impl Inner {
         let rule = Arc::clone(&lock(&self.rule));
         let assumed = lock(&self.manners).assume(&rule);
         let is_assumed = assumed.is_some();
-        // a connection that was kept may be dead without a sign
-        let patience = Some(self.context.limits.connect.duration());
         let link = self.dial(&rule).await?;
-        match self.ask(link, &rule, store, assumed, patience).await {
+        let error = match self.ask(link, store, assumed).await {
+            // it wants to be asked otherwise, or a connection that was kept had died without a sign
             Err(error) if is_assumed || error.kind() == ErrorKind::Lost => {
                 debug!(%error, "asking the origin anew");
+                error
             }
-            outcome => return outcome,
-        }
-        if is_assumed {
+            outcome => {
+                if is_assumed {
+                    lock(&self.manners).hit();
+                }
+                return outcome;
+            }
+        };
+        lock(&self.manners).forget();
+        let is_lost = matches!(error.kind(), ErrorKind::TimedOut { .. });
+        if is_lost {
             lock(&self.manners).missed();
         }
         let link = self.dial(&rule).await?;
-        self.ask(link, &rule, store, None, None).await
+        let answer = self.ask(link, store, None).await?;
+        // one that fails in the same way was not misunderstood
+        if is_assumed && !is_lost {
+            lock(&self.manners).missed();
+        }
+        Ok(answer)
     }
 
     async fn dial(&self, rule: &ResolvedRepo) -> Result<Connection, Error> {
@@ -124,13 +139,10 @@ impl Inner {
     async fn ask(
         &self,
         link: Connection,
-        rule: &Arc<ResolvedRepo>,
         store: Option<&Store>,
         assumed: Option<Arc<Advertisement>>,
-        patience: Option<Duration>,
     ) -> Result<Answer, Error> {
-        let as_assumed = assumed.is_some();
-        let mut conversation = Conversation::begin(link, assumed, patience).await?;
+        let mut conversation = Conversation::begin(link, assumed).await?;
         let known = match store {
             Some(store) if store.format() == conversation.format() => {
                 Arc::clone(store.snapshot().refs())
@@ -138,11 +150,12 @@ impl Inner {
             _ => Arc::new(RefTable::empty(conversation.format())),
         };
         let mut comparison = Comparison::new(Arc::clone(&known), conversation.tells_symrefs());
+        let patience = self.context.limits.connect.duration();
         conversation.list(patience, |listed| comparison.add(listed)).await?;
         let listing = comparison
             .finish()
             .map_err(|error| Error::new(ErrorKind::Garbage, error.to_string()))?;
-        lock(&self.manners).heard(rule, as_assumed, conversation.manners());
+        lock(&self.manners).heard(conversation.manners());
         Ok(Answer { conversation, listing, known })
     }
 

@@ -8,6 +8,7 @@ mod ident;
 mod keys;
 
 use std::collections::HashMap;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +29,9 @@ use russh::server::{
 use russh::{Channel, ChannelId, ChannelMsg, ChannelReadHalf, Disconnect, MethodKind, MethodSet};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::io::StreamReader;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{Guest, Hall};
@@ -42,6 +45,8 @@ pub use keys::{Keys, KeysError};
 const STDERR: u32 = 1;
 /// How often a silent client is asked whether it is still there; it may miss three.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+/// How long a client may take to say that nothing more comes, when all is said to it.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Serves the door until the hall closes.
 pub async fn serve(hall: Hall, listener: TcpListener, key: HostKey) {
@@ -63,9 +68,16 @@ async fn welcome(hall: Hall, guest: Guest, config: Arc<Config>) {
     let work = Arc::new(Work::default());
     let (stream, ident) = Overheard::new(tokio::io::join(read, write));
     let (visiting, working) = (hall.clone(), Arc::clone(&work));
-    let visitor = Visitor { hall: visiting, peer, ident, work: working, channels: HashMap::new() };
+    let visitor = Visitor {
+        hall: visiting,
+        peer,
+        ident,
+        work: working,
+        channels: HashMap::new(),
+        finished: HashMap::new(),
+    };
     let begun = russh::server::run_stream(config, stream, visitor);
-    let running = match tokio::time::timeout(patience, begun).await {
+    let running = match timeout(patience, begun).await {
         Ok(Ok(running)) => running,
         Ok(Err(error)) => {
             debug!(peer.addr = %peer, error.chain = %error, "ssh did not begin");
@@ -138,6 +150,8 @@ struct Visitor {
     work: Arc<Work>,
     /// Channels on which nothing runs yet.
     channels: HashMap<ChannelId, Waiting>,
+    /// Of channels on which something runs: whether the client has said that nothing more comes.
+    finished: HashMap<ChannelId, CancellationToken>,
 }
 
 struct Waiting {
@@ -196,6 +210,16 @@ impl Handler for Visitor {
         _: &mut russh::server::Session,
     ) -> Result<(), Self::Error> {
         self.channels.remove(&id);
+        self.finish(id);
+        Ok(())
+    }
+
+    async fn channel_eof(
+        &mut self,
+        id: ChannelId,
+        _: &mut russh::server::Session,
+    ) -> Result<(), Self::Error> {
+        self.finish(id);
         Ok(())
     }
 
@@ -295,10 +319,17 @@ impl Visitor {
         })
     }
 
-    fn run(&self, asked: Session, channel: Channel<Msg>, handle: Handle) {
+    fn finish(&mut self, id: ChannelId) {
+        if let Some(finished) = self.finished.remove(&id) {
+            finished.cancel();
+        }
+    }
+
+    fn run(&mut self, asked: Session, channel: Channel<Msg>, handle: Handle) {
         let (gate, evicted) = (Arc::clone(&self.hall.gate), self.hall.evicting.clone());
         let working = Working::begin(&self.work);
-        let id = channel.id();
+        let (id, finished) = (channel.id(), CancellationToken::new());
+        self.finished.insert(id, finished.clone());
         self.hall.guests.spawn(async move {
             let _working = working;
             // halves, and no stream: a stream that is dropped closes the channel, often before the exit status is sent
@@ -310,7 +341,7 @@ impl Visitor {
                 served = gate.serve(asked, input, output, Some(aside)) => served,
                 () = evicted.cancelled() => false,
             };
-            end(&handle, id, u32::from(!served)).await;
+            end(&handle, id, u32::from(!served), finished.cancelled()).await;
         });
     }
 }
@@ -332,15 +363,22 @@ fn refuse(channel: Channel<Msg>, handle: Handle, line: String) {
     let text = format!("{line}\n");
     tokio::spawn(async move {
         drop(channel.extended_data_bytes(STDERR, text).await);
-        end(&handle, id, 1).await;
+        end(&handle, id, 1, ready(())).await;
     });
 }
 
-/// Ends a channel as a command does; if the client is gone already, there is nobody to tell.
-async fn end(handle: &Handle, id: ChannelId, status: u32) {
+/// Ends a channel as a command does; if the client is gone already, there is nobody to tell. It is closed when the client
+/// is `finished` too, or soon: some take it for an error that they can't say so any more (go-git).
+async fn end(
+    handle: &Handle,
+    id: ChannelId,
+    status: u32,
+    finished: impl Future<Output = ()> + Send,
+) {
     let told = async {
         handle.exit_status_request(id, status).await?;
         handle.eof(id).await?;
+        drop(timeout(LAST_WORD, finished).await);
         handle.close(id).await
     };
     if told.await.is_err() {

@@ -64,6 +64,7 @@ over_each_transport!(
     hidden_refs,
     made_anew_with_another_hash,
     spoken_to_otherwise,
+    head_at_a_hidden_branch,
 );
 
 fn mirror(scene: &Scene, rule: ResolvedRepo, limits: Limits) -> Mirror {
@@ -129,6 +130,19 @@ async fn spoken_to_otherwise(scene: &Scene, mirror: Mirror) {
         let snapshot = mirror.refresh().await.unwrap();
         assert_eq!(tip(&snapshot, "refs/heads/main").unwrap(), commit);
         assert_eq!(scene.mirrored(), scene.listing());
+    }
+}
+
+/// The origin lists HEAD with its branch's name and value, and not the branch.
+async fn head_at_a_hidden_branch(scene: &Scene, mirror: Mirror) {
+    mirror.refresh().await.unwrap();
+    for hide in [true, false] {
+        let change = if hide { "--add" } else { "--unset" };
+        scene.git(&["config", change, "uploadpack.hideRefs", "refs/heads/main"]);
+        let snapshot = mirror.refresh().await.unwrap();
+        assert_eq!(tip(&snapshot, "refs/heads/main").is_none(), hide);
+        let head = snapshot.head_target().map(|id| id.to_hex());
+        assert_eq!(head, Some(scene.git(&["rev-parse", "main"])));
     }
 }
 

@@ -10,5 +10,6 @@ mod refresh;
 mod servers;
 mod slow;
 mod ssh;
+mod ssh_pool;
 mod support;
 mod transports;

@@ -54,6 +54,21 @@ async fn refs_that_never_stand_still_are_told_as_that() {
 }
 
 #[tokio::test]
+async fn a_ref_to_nothing_is_no_race() {
+    let scene = Scene::sample();
+    let mirror = scene.mirror(&scene.url());
+    mirror.refresh().await.unwrap();
+    let nothing = "1".repeat(40);
+    std::fs::write(scene.origin().join("refs/heads/broken"), format!("{nothing}\n")).unwrap();
+    let error = mirror.refresh().await.unwrap_err();
+    assert_ne!(error.kind(), ErrorKind::Moved, "{error}");
+    assert!(error.to_string().contains(&nothing), "{error}");
+    std::fs::remove_file(scene.origin().join("refs/heads/broken")).unwrap();
+    mirror.refresh().await.unwrap();
+    assert_eq!(scene.mirrored(), scene.listing());
+}
+
+#[tokio::test]
 async fn a_ref_that_comes_and_goes_between_two_refreshes_leaves_nothing() {
     let scene = Scene::sample();
     let mirror = scene.mirror(&scene.url());

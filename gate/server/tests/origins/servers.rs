@@ -56,6 +56,24 @@ impl Inetd {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
+    /// Connections whose program runs.
+    pub(crate) fn running(&self) -> usize {
+        let mut children = self.shared.children.lock().unwrap();
+        children
+            .iter_mut()
+            .map(Child::try_wait)
+            .filter(|ended| ended.as_ref().unwrap().is_none())
+            .count()
+    }
+
+    /// Stops every program in its tracks: its connection is silent from now on, and does not end.
+    pub(crate) fn freeze(&self) {
+        for child in &*self.shared.children.lock().unwrap() {
+            let pid = rustix::process::Pid::from_child(child);
+            rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        }
+    }
+
     /// Ends every connection; new ones are still taken.
     pub(crate) fn hang_up(&self) {
         for mut child in self.shared.children.lock().unwrap().drain(..) {

@@ -1,12 +1,8 @@
 //! Saying and hearing, with an error that has the origin's words.
 
-use std::future::Future;
-use std::time::Duration;
-
 use bytes::BytesMut;
 use proto::fetch_pack;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
 
 use super::READ;
 use crate::dial::{Error, ErrorKind, Stream, Words};
@@ -20,19 +16,6 @@ pub(super) async fn say(stream: &mut Stream, request: &[u8]) -> Result<(), Error
     match sent.await {
         Ok(()) => Ok(()),
         Err(error) => Err(lost(&stream.words, "the request").await.with_source(error)),
-    }
-}
-
-/// Waits for the first bytes, on a connection that was kept no longer than `patience`.
-pub(super) async fn heard<T>(
-    patience: Option<Duration>,
-    first: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    match patience {
-        Some(limit) => timeout(limit, first).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Lost, "no answer on a connection that was kept"))
-        }),
-        None => first.await,
     }
 }
 
