@@ -5,7 +5,7 @@ pub const MAX_PACKET: usize = 65_520;
 /// Longest payload of a packet.
 pub const MAX_DATA: usize = MAX_PACKET - LENGTH_DIGITS;
 
-const LENGTH_DIGITS: usize = 4;
+pub(crate) const LENGTH_DIGITS: usize = 4;
 
 /// One packet, borrowed from the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

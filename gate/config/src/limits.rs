@@ -63,6 +63,8 @@ pub struct Limits {
 
     /// Generated packs kept to answer again, of one repository.
     pub kept_packs: ByteSize,
+    /// All push options of one push, in bytes on the wire.
+    pub push_options: ByteSize,
     /// A pushed pack, in bytes on the wire.
     pub pack: ByteSize,
     /// One pushed object, in bytes as git counts them.
@@ -109,6 +111,7 @@ impl Default for Limits {
             wants: 100_000,
             haves: 100_000,
             kept_packs: ByteSize::gib(2),
+            push_options: ByteSize::kib(64),
             pack: ByteSize::gib(2),
             object: ByteSize::mib(256),
             delta_depth: 4095,

@@ -62,14 +62,13 @@ pub enum Event {
 pub struct Limits {
     pub commands: usize,
     pub shallow: usize,
-    pub options: usize,
-    /// Bytes of all push options together.
-    pub option_bytes: usize,
+    /// Bytes of all push options together, as they are sent: an empty one takes four.
+    pub push_options: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { commands: 10_000, shallow: 100_000, options: 1_000, option_bytes: 64 * 1024 }
+        Self { commands: 10_000, shallow: 100_000, push_options: 64 * 1024 }
     }
 }
 
@@ -88,8 +87,12 @@ pub enum Error {
     PushCert,
     #[error("object format {client} does not match this repository's {ours}", ours = .ours.as_str())]
     Format { client: BString, ours: ObjectFormat },
-    #[error("more than {limit} {what} in one push")]
-    TooMany { what: &'static str, limit: usize },
+    #[error("more than {most} commands in one push (limits.commands)")]
+    Commands { most: usize },
+    #[error("more than {most} bytes of push options in one push (limits.push_options)")]
+    PushOptions { most: usize },
+    #[error("more than {most} shallow lines in one push")]
+    ShallowLines { most: usize },
     #[error("a ref name of {len} bytes is longer than {MAX_REF_NAME}")]
     LongName { len: usize },
 }
@@ -201,13 +204,10 @@ impl ReceivePack {
     }
 
     fn take_option(&mut self, option: BString) -> Result<(), Error> {
-        self.option_bytes += option.len();
-        let Limits { options, option_bytes, .. } = self.limits;
-        if self.request.options.len() == options {
-            return Err(Error::TooMany { what: "push options", limit: options });
-        }
-        if self.option_bytes > option_bytes {
-            return Err(Error::TooMany { what: "bytes of push options", limit: option_bytes });
+        self.option_bytes += pktline::LENGTH_DIGITS + option.len();
+        let most = self.limits.push_options;
+        if self.option_bytes > most {
+            return Err(Error::PushOptions { most });
         }
         self.request.options.push(option);
         Ok(())
@@ -231,7 +231,7 @@ fn take_line(
         let id = ObjectId::from_hex(hex).filter(|id| id.format() == format);
         let id = id.ok_or_else(|| Error::Shallow(line.into()))?;
         if request.shallow.len() == limits.shallow {
-            return Err(Error::TooMany { what: "shallow lines", limit: limits.shallow });
+            return Err(Error::ShallowLines { most: limits.shallow });
         }
         request.shallow.push(id);
         return Ok(false);
@@ -248,7 +248,7 @@ fn take_line(
         request.asked = asked(&capabilities.unwrap_or_default(), format)?;
     }
     if request.commands.len() == limits.commands {
-        return Err(Error::TooMany { what: "commands", limit: limits.commands });
+        return Err(Error::Commands { most: limits.commands });
     }
     request.commands.push(parse_command(command, format)?);
     Ok(true)
@@ -315,7 +315,7 @@ mod tests {
     }
 
     fn error(lines: &[&str]) -> Error {
-        let limits = Limits { commands: 1, shallow: 1, options: 1, option_bytes: 5 };
+        let limits = Limits { commands: 1, shallow: 1, push_options: 10 };
         read(&packets(lines), limits).unwrap_err()
     }
 
@@ -377,13 +377,18 @@ mod tests {
         let line = format!("{A} {B} refs/heads/a");
         let options = format!("{line}\0push-options");
         let text = |lines: &[&str]| error(lines).to_string();
-        assert_eq!(text(&[&line, &line]), "more than 1 commands in one push");
+        assert_eq!(text(&[&line, &line]), "more than 1 commands in one push (limits.commands)");
         let shallow = format!("shallow {A}");
         assert_eq!(text(&[&shallow, &shallow]), "more than 1 shallow lines in one push");
-        assert_eq!(text(&[&options, "0000", "a", "b"]), "more than 1 push options in one push");
-        assert_eq!(
-            text(&[&options, "0000", "abcdef"]),
-            "more than 5 bytes of push options in one push"
-        );
+        for given in [&["abcdefg"][..], &["a", "bc"], &["", "", ""]] {
+            let lines = [&[&*options, "0000"], given].concat();
+            assert_eq!(
+                text(&lines),
+                "more than 10 bytes of push options in one push (limits.push_options)"
+            );
+        }
+        let fits = packets(&[&options, "0000", "", "ab", "0000"]);
+        let limits = Limits { push_options: 10, ..Limits::default() };
+        assert!(matches!(read(&fits, limits), Ok(Some(Event::Request(_)))));
     }
 }

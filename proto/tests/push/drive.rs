@@ -9,7 +9,7 @@ use proto::{Capabilities, ObjectFormat, RefName};
 
 /// Small, so that a fuzzer can reach each.
 const LIMITS: receive_pack::Limits =
-    receive_pack::Limits { commands: 16, shallow: 16, options: 8, option_bytes: 256 };
+    receive_pack::Limits { commands: 16, shallow: 16, push_options: 256 };
 
 /// Every packet is written back as it was read, and one byte at a time says the same.
 pub fn packets(input: &[u8]) {

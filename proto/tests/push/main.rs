@@ -57,7 +57,7 @@ fn floods_meet_a_limit() {
     let flood = [first.clone(), line(&update("refs/heads/b")).repeat(100)].concat();
     assert_eq!(
         drive::commands(&flood, flood.len()).2.as_deref(),
-        Some("more than 16 commands in one push")
+        Some("more than 16 commands in one push (limits.commands)")
     );
     let shallow = line(&format!("shallow {}", "1".repeat(40))).repeat(100);
     assert_eq!(

@@ -12,7 +12,12 @@ pub(super) async fn read(
     context: &Context,
     format: ObjectFormat,
 ) -> Result<Option<(PushRequest, Vec<u8>)>, Error> {
-    let limits = Limits { commands: context.config.limits.commands, ..Limits::default() };
+    let own = &context.config.limits;
+    let limits = Limits {
+        commands: own.commands,
+        push_options: usize::try_from(own.push_options.bytes()).unwrap_or(usize::MAX),
+        ..Limits::default()
+    };
     let mut machine = ReceivePack::new(format, limits);
     loop {
         match machine.poll_event() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use gate_core::scan::Options;
-use proto::ObjectId;
+use proto::{ObjectId, pktline};
 
 use crate::kit::Kit;
 use crate::scanner::{options, token};
@@ -67,7 +67,28 @@ fn incomplete(kit: &Kit) -> Vec<u8> {
     kit.request(&[(old, Some(new), "refs/heads/main")], &pack)
 }
 
-const CASES: [(&str, &str, Make); 18] = [
+/// Two push options of 21 bytes each as they are sent.
+fn with_options(kit: &Kit) -> Vec<u8> {
+    let new = kit.change("good", "good\n").0.to_hex();
+    let mut request = Vec::new();
+    let zero = "0".repeat(40);
+    for line in [
+        &*format!("{zero} {new} refs/heads/a\0 report-status side-band-64k push-options\n"),
+        "",
+        "merge_request.new",
+        "merge_request.new",
+        "",
+    ] {
+        match line {
+            "" => request.extend(b"0000"),
+            line => pktline::encode(&mut request, line.as_bytes()),
+        }
+    }
+    request.extend(kit.repos.pack(""));
+    request
+}
+
+const CASES: [(&str, &str, Make); 20] = [
     ("a name that is none", "", |kit| to(kit, "refs/heads/a..b")),
     ("a hidden ref", "", |kit| to(kit, "refs/pull/1/head")),
     ("a ref that is there already", "", |kit| to(kit, "refs/heads/main")),
@@ -81,6 +102,12 @@ const CASES: [(&str, &str, Make); 18] = [
         "[[policy.ref]]\nname = \"refs/heads/a\"\ncreate = false\n",
         |kit| to(kit, "refs/heads/a"),
     ),
+    (
+        "push options that fit, and that the origin does not take",
+        "[limits]\npush_options = \"42B\"\n",
+        with_options,
+    ),
+    ("push options that are too long", "[limits]\npush_options = \"41B\"\n", with_options),
     ("no pack", "", |kit| with_pack(kit, Vec::clear)),
     ("half a pack", "", |kit| with_pack(kit, |pack| pack.truncate(pack.len() / 2))),
     ("a pack with a wrong byte", "", |kit| {
