@@ -15,6 +15,7 @@ mod error;
 mod feed;
 mod finding;
 mod item;
+mod name;
 mod nothing;
 mod patch;
 mod patch_source;

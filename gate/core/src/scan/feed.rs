@@ -9,6 +9,7 @@ use gate_store::Interrupt;
 use proto::ObjectId;
 
 use super::item::{Item, NewObjects, Stop};
+use super::name;
 use super::patch::{Kind, Label, Patch};
 use super::report::Secret;
 use super::rules::PathClasses;
@@ -83,12 +84,13 @@ impl<W: Write> Feeder<'_, W> {
             Item::Commit { id } => self.object(Kind::Commit, id, Some(id))?,
             Item::Tag { id } => self.object(Kind::Tag, id, None)?,
             Item::Path { path, commit } => {
-                if may_hold_a_secret(path) && self.names.insert(self.hasher.hash_one(path)) {
-                    self.name(Kind::Path, None, commit, path);
+                if name::may_hold_a_secret(path) && self.names.insert(self.hasher.hash_one(path)) {
+                    self.text(Kind::Path, None, commit, path.into(), &name::spell(path));
                 }
             }
             Item::Ref { name, target } => {
-                self.name(Kind::Ref, Some(target), None, name.as_bstr());
+                let name = name.as_bstr();
+                self.text(Kind::Ref, Some(target), None, name.into(), &name::spell(name));
             }
             Item::Option { text, target } => {
                 self.text(Kind::Option, target, None, text.into(), text);
@@ -128,23 +130,6 @@ impl<W: Write> Feeder<'_, W> {
         self.unscanned.extend(unscanned.into_iter().map(|archive| (archive, id, commit)));
         self.unpacking = unpacking;
         Ok(())
-    }
-
-    /// A name as it is, and twice more with its parts apart: most rules want white space after a token, and some tokens have
-    /// dots.
-    fn name(
-        &mut self,
-        kind: Kind,
-        object: Option<ObjectId>,
-        commit: Option<ObjectId>,
-        name: &BStr,
-    ) {
-        let mut text = name.to_vec();
-        for between in [&b"/"[..], b"/.@"] {
-            text.push(b'\n');
-            text.extend(name.iter().map(|b| if between.contains(b) { b' ' } else { *b }));
-        }
-        self.text(kind, object, commit, name.into(), &text);
     }
 
     fn text(
@@ -255,18 +240,6 @@ fn readable(text: &[u8]) -> Vec<u8> {
     readable
 }
 
-/// Whether a name can hold a token at all: most paths can't, and a scan of each would cost more than the files.
-///
-/// A token is a run of at least twelve letters, digits, `_`, `-`, `+` or `=`, not all of them small letters.
-fn may_hold_a_secret(path: &BStr) -> bool {
-    path.split(
-        |byte| !matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'-' | b'+' | b'='),
-    )
-    .any(|run| {
-        run.len() >= 12 && run.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,15 +261,5 @@ mod tests {
             readable(commit.as_bytes()).as_bstr(),
             format!("tree\nparent\nauthor a@b  c d  1 +0000\ntree x\n\nparent {id} <e@f>\n")
         );
-    }
-
-    #[test]
-    fn only_names_that_could_be_tokens_are_scanned() {
-        for name in ["src/main.rs", "documentation/internationalization.md", "a/b/c/d/e/f/1/2/3"] {
-            assert!(!may_hold_a_secret(name.into()), "{name}");
-        }
-        for name in ["keys/AKIAQQQQQQQQQQQQQQQQ", "a/xy_0123456789abcdef.txt"] {
-            assert!(may_hold_a_secret(name.into()), "{name}");
-        }
     }
 }

@@ -98,6 +98,35 @@ async fn what_stands_beside_a_token_in_a_name_hides_nothing() {
     }
 }
 
+/// A token may be all small letters, and one with dots in it may have a file's ending behind it, or two.
+#[tokio::test]
+async fn neither_small_letters_nor_an_ending_hide_a_token_in_a_name() {
+    let small = crate::support::random("hf", 34, b"abcdefghijklmnopqrstuvwxyz");
+    let random = |seed, length| crate::support::random(seed, length, crate::support::ALNUM);
+    let small = format!("h{}_{small}", "f");
+    let dotted = format!("S{}.{}.{}", "G", random("key", 22), random("id", 43));
+    let jwt = format!("{0}{1}.{0}{2}.{3}", "ey", random("a", 20), random("b", 50), random("c", 43));
+    for (token, rule) in
+        [(small, "huggingface-access-token"), (dotted, "sendgrid-api-token"), (jwt, "jwt")]
+    {
+        for around in ["*", "*.txt", "a/*/x", "old.*.tar.gz", "a/*.b.c.d.e.f/x.y.z", "a@*.b.c"] {
+            let name = around.replace('*', &token);
+            for push in [
+                Push::new().path(name.clone()),
+                Push::new().create_ref(&format!("refs/heads/{name}")),
+            ] {
+                let findings = push.findings().await;
+                assert!(!findings.is_empty(), "{rule}: {around}");
+                for finding in &findings {
+                    assert_eq!(finding.rule, rule, "{around}");
+                    let hidden = finding.text.contains("***") && !finding.text.contains(&token);
+                    assert!(hidden, "{around}: {}", finding.text);
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_encoded_in_a_message_is_told_by_the_line_where_it_begins() {
     let text = format!("{}T = '{}'\n", "# pad pad pad\n".repeat(9), token("encoded message"));
