@@ -1,5 +1,7 @@
 //! Cuts text into segments a scanner can take one by one, without losing what lies across a cut.
 
+mod words;
+
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -12,6 +14,9 @@ use super::text::sanitize;
 const SEGMENT: usize = 32 * 1024;
 /// How much of a segment the next one repeats, so that no token is seen in halves only.
 const OVERLAP: usize = 8 * 1024;
+/// How far a segment is stretched so as not to cut a word: a JWT with many claims, or base64, which can't be read from its
+/// middle. What is longer than three quarters of this may be cut.
+const LONGEST_WORD: usize = 2 * SEGMENT;
 /// How far a segment is stretched so as not to cut a private key; RSA-16384 takes 13 KB in PEM. Of a longer one, such as a
 /// PGP key with pictures or one that is padded, a segment is made of its beginning and its end.
 const LONGEST_KEY: usize = 64 * 1024;
@@ -77,7 +82,10 @@ impl Cutter {
     fn cut(&self) -> usize {
         let cut = match memrchr(b'\n', &self.text[2 * OVERLAP..SEGMENT]) {
             Some(newline) => 2 * OVERLAP + newline + 1,
-            None => boundary(&self.text, SEGMENT),
+            None => {
+                words::between(&self.text[..self.clean.min(LONGEST_WORD)], 2 * OVERLAP..SEGMENT)
+                    .unwrap_or_else(|| boundary(&self.text, SEGMENT))
+            }
         };
         let Some(key) = self.open_key(cut) else { return cut };
         let within = key.end + SHORTEST_KEY..self.clean.min(key.start + LONGEST_KEY);
@@ -220,6 +228,20 @@ mod tests {
                 segments.iter().any(|(_, s)| memchr::memmem::find(s, piece).is_some()),
                 "at {at}"
             );
+        }
+    }
+
+    #[test]
+    fn a_word_stands_whole_in_some_segment() {
+        for length in [100, 9_000, 20_000, 48_000] {
+            let word = "0123456789-abcde".repeat(length / 16);
+            for before in (0..70_000).step_by(1_711) {
+                let text = format!("{}{word},{}", "x;".repeat(before / 2), "y;".repeat(50_000));
+                let whole = |text: &[u8]| memchr::memmem::find(text, word.as_bytes()).is_some();
+                let segments = cut(text.as_bytes(), 5000);
+                assert!(segments.iter().any(|(_, text)| whole(text)), "{length} behind {before}");
+                assert!(segments.iter().all(|(_, text)| text.len() <= LONGEST_WORD));
+            }
         }
     }
 

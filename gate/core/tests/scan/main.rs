@@ -5,6 +5,7 @@
 mod content;
 
 mod known;
+mod long;
 mod messages;
 mod names;
 mod pushes;
