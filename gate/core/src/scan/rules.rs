@@ -1,6 +1,8 @@
 //! The rules the scanner runs with: gitleaks' own, with the switches closed that pushed content could reach, and the
 //! operator's.
 
+mod ends;
+
 use std::path::{Path, PathBuf};
 
 use bstr::BStr;
@@ -91,7 +93,8 @@ fn collect_paths(value: &Value, into: &mut Vec<String>) {
 /// Derives the config for `gitleaks -c` from the binary's own default and the operator's files.
 ///
 /// In the default, the global exemptions (paths such as `node_modules`, values such as "false") are made to count for
-/// `generic-api-key` alone, and no other rule keeps an exemption by path: a pushed file chooses its own name.
+/// `generic-api-key` alone, and no other rule keeps an exemption by path: a pushed file chooses its own name. All others
+/// find a token in more places (see [`ends`]).
 pub(super) fn derive(binary: &[u8], extra: &[PathBuf]) -> Result<Rules, RulesError> {
     let mut config: Table = toml::from_str(default_rules(binary)?).map_err(RulesError::Default)?;
     if let Some(Value::Table(mut global)) = config.remove("allowlist") {
@@ -101,6 +104,9 @@ pub(super) fn derive(binary: &[u8], extra: &[PathBuf]) -> Result<Rules, RulesErr
     for rule in tables(&mut config, "rules") {
         if rule.get("id").and_then(Value::as_str) != Some(GUESSING_RULE) {
             drop_path_exemptions(rule);
+            if let Some(Value::String(pattern)) = rule.get_mut("regex") {
+                *pattern = ends::widen(pattern);
+            }
         }
     }
     for path in extra {

@@ -4,6 +4,7 @@
 
 mod content;
 
+mod ends;
 mod known;
 mod long;
 mod messages;
