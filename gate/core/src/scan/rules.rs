@@ -18,6 +18,8 @@ pub const GITLEAKS_VERSION: &str = "8.30.1";
 const DEFAULT_LENGTH: usize = 97_731;
 const DEFAULT_SHA256: &str = "e163e53b9e7e8a8511e77271e2b323ed057759542a6d988258afe3a1fa329caf";
 const DEFAULT_START: &[u8] = b"# This file has been auto-generated. Do not edit manually.\n";
+/// The gate's own rules, on top of them.
+const OWN_RULES: &str = include_str!("rules/own.toml");
 /// The one rule that is no token's shape but a guess by entropy, and needs the default exemptions of lock files,
 /// vendored code and placeholders.
 const GUESSING_RULE: &str = "generic-api-key";
@@ -29,6 +31,8 @@ pub enum RulesError {
     NotInBinary,
     #[error("parse the default rules")]
     Default(#[source] toml::de::Error),
+    #[error("the gate's own rules: {0}")]
+    Own(&'static str),
     #[error("read rules of {}", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("parse rules of {}", path.display())]
@@ -109,6 +113,8 @@ pub(super) fn derive(binary: &[u8], extra: &[PathBuf]) -> Result<Rules, RulesErr
             }
         }
     }
+    merge(&mut config, toml::from_str(OWN_RULES).map_err(RulesError::Default)?)
+        .map_err(RulesError::Own)?;
     for path in extra {
         add(&mut config, path)?;
     }
@@ -143,11 +149,15 @@ fn drop_path_exemptions(rule: &mut Table) {
 fn add(config: &mut Table, path: &Path) -> Result<(), RulesError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| RulesError::Read { path: path.into(), source })?;
-    let mut own: Table =
+    let own: Table =
         toml::from_str(&text).map_err(|source| RulesError::Parse { path: path.into(), source })?;
-    let shape = |what| RulesError::Shape { path: path.into(), what };
+    merge(config, own).map_err(|what| RulesError::Shape { path: path.into(), what })
+}
+
+/// Puts rules and exemptions with those that are there; the error is for whoever wrote them.
+fn merge(config: &mut Table, mut own: Table) -> Result<(), &'static str> {
     if own.contains_key("extend") {
-        return Err(shape("`extend` has no place here: gitleaks' default rules are always on"));
+        return Err("`extend` has no place here: gitleaks' default rules are always on");
     }
     if let Some(single) = own.remove("allowlist") {
         own.insert("allowlists".to_owned(), Value::Array(vec![single]));
@@ -157,14 +167,14 @@ fn add(config: &mut Table, path: &Path) -> Result<(), RulesError> {
         ("allowlists", "`allowlists` is not an array"),
     ] {
         let Some(value) = own.remove(key) else { continue };
-        let Value::Array(mut new) = value else { return Err(shape(missing)) };
+        let Value::Array(mut new) = value else { return Err(missing) };
         let Value::Array(all) = config.entry(key).or_insert_with(|| Value::Array(Vec::new()))
         else {
-            return Err(shape(missing));
+            return Err(missing);
         };
         if key == "rules" {
             if new.iter().any(|rule| rule.get("id").and_then(Value::as_str).is_none()) {
-                return Err(shape("a rule has no `id`"));
+                return Err("a rule has no `id`");
             }
             all.retain(|old| new.iter().all(|new| new.get("id") != old.get("id")));
         }

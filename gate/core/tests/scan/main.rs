@@ -9,6 +9,7 @@ mod known;
 mod long;
 mod messages;
 mod names;
+mod own;
 mod pushes;
 mod repo;
 mod scanner;
