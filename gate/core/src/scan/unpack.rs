@@ -13,7 +13,8 @@ use bstr::{BStr, BString, ByteSlice};
 use proto::ObjectId;
 
 use super::item::{NewObjects, Stop};
-use super::views::{Segments, Views};
+use super::name;
+use super::views::{Place, Segments, View, Views};
 use archive::{Archive, ReadSeek};
 use encoded::Spelling;
 
@@ -208,6 +209,7 @@ impl<'a> Unpacker<'a> {
             self.give_up(path, limit);
             return false;
         }
+        self.name(path);
         let mut reader = Counted { reader, unpacker: self, over: false };
         let mut held = Vec::new();
         let limit = HELD >> (depth - 1);
@@ -224,6 +226,15 @@ impl<'a> Unpacker<'a> {
             self.give_up(path, limit.to_owned());
         }
         true
+    }
+
+    /// Shows a member's own name; it has no line.
+    fn name(&self, path: &BStr) {
+        let name = path.split_once_str("!").map_or(path, |(_, name)| name.as_bstr());
+        if name::may_hold_a_secret(name) {
+            let place = Place { path: path.into(), view: View::Strings };
+            self.into.borrow_mut().segment(&place, 1, &name::spell(name));
+        }
     }
 
     /// A member too large to hold: a tar is opened as it streams by, no other archive is.

@@ -12,7 +12,7 @@ pub(super) enum View {
     Plain,
     /// Decoded from UTF-16.
     Utf16,
-    /// Wide characters picked out of a binary; its lines are not the file's.
+    /// Wide characters picked out of a binary, or a name; its lines are not the file's.
     Strings,
 }
 

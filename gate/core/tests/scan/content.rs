@@ -181,20 +181,20 @@ async fn what_gitleaks_decodes_is_found_and_not_shown() {
 }
 
 /// A zip with one deflated file in it.
-fn zip(name: &str, data: &[u8]) -> Vec<u8> {
+pub(crate) fn zip(name: &str, data: &[u8]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
     zip.write_all(data).unwrap();
     zip.finish().unwrap().into_inner()
 }
 
-fn gzip(data: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(data: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(data).unwrap();
     gzip.finish().unwrap()
 }
 
-fn tar(name: &str, data: &[u8]) -> Vec<u8> {
+pub(crate) fn tar(name: &str, data: &[u8]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(data.len() as u64);

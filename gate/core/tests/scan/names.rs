@@ -2,7 +2,8 @@
 
 use gate_core::scan::Kind;
 
-use crate::support::{Push, token};
+use crate::content::{gzip, tar, zip};
+use crate::support::{ALNUM, Push, token};
 
 async fn one(push: Push) -> (Kind, u64, String) {
     let findings = push.findings().await;
@@ -64,9 +65,8 @@ async fn an_annotated_tag_is_scanned() {
 /// Most rules want white space, a quote or the end after a token, and no name has that.
 #[tokio::test]
 async fn what_stands_beside_a_token_in_a_name_hides_nothing() {
-    let secret =
-        format!("np{}{}", "m_", crate::support::random("names", 36, crate::support::ALNUM));
-    let random = |seed, length| crate::support::random(seed, length, crate::support::ALNUM);
+    let secret = format!("np{}{}", "m_", crate::support::random("names", 36, ALNUM));
+    let random = |seed, length| crate::support::random(seed, length, ALNUM);
     let dotted = format!("S{}.{}.{}", "G", random("key", 22), random("id", 43));
     let findings = Push::new().path(format!("keys/{dotted}/x.txt")).findings().await;
     assert_eq!(findings.len(), 1, "{findings:?}");
@@ -102,7 +102,7 @@ async fn what_stands_beside_a_token_in_a_name_hides_nothing() {
 #[tokio::test]
 async fn neither_small_letters_nor_an_ending_hide_a_token_in_a_name() {
     let small = crate::support::random("hf", 34, b"abcdefghijklmnopqrstuvwxyz");
-    let random = |seed, length| crate::support::random(seed, length, crate::support::ALNUM);
+    let random = |seed, length| crate::support::random(seed, length, ALNUM);
     let small = format!("h{}_{small}", "f");
     let dotted = format!("S{}.{}.{}", "G", random("key", 22), random("id", 43));
     let jwt = format!("{0}{1}.{0}{2}.{3}", "ey", random("a", 20), random("b", 50), random("c", 43));
@@ -124,6 +124,25 @@ async fn neither_small_letters_nor_an_ending_hide_a_token_in_a_name() {
                 }
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn the_name_of_a_file_in_an_archive_is_scanned() {
+    let secret = format!("np{}{}", "m_", crate::support::random("member", 36, ALNUM));
+    let name = format!("in/{secret}.txt");
+    for (data, shown) in [
+        (zip(&name, b"x\n"), "a!in/***.txt"),
+        (gzip(&tar(&name, b"x\n")), "a!content!in/***.txt"),
+        (zip("b.tar", &tar(&name, b"x\n")), "a!b.tar!in/***.txt"),
+    ] {
+        let findings = Push::new().blob("a", &data).findings().await;
+        assert_eq!(findings.len(), 1, "{shown}: {findings:?}");
+        assert_eq!((findings[0].line, &*findings[0].rule), (0, "npm-access-token"));
+        assert_eq!(findings[0].path, shown);
+        assert!(!findings[0].text.contains(&secret), "{}", findings[0].text);
+        let old = Push::new().blob("a", &data).origin("a", &data);
+        assert!(old.findings().await.is_empty(), "{shown}");
     }
 }
 
