@@ -348,6 +348,13 @@ async fn base64_that_gitleaks_does_not_see_through_is_decoded() {
         ("a long line of hex", format!("x = {}", hex(&long)), "f!hex@1", 20_021),
         ("a list of bytes", list, "f!escapes@1", 21),
         ("a string of bytes", string, "f!escapes@1", 21),
+        ("a number", format!("x = 0x{};\n", hex(&text)), "f!hex@1", 21),
+        (
+            "behind a line's end in a string",
+            format!("{{\"a\": \"x\\n{}\\n\"}}\n", base64(text.as_bytes())),
+            "f!base64@1",
+            21,
+        ),
         ("twice", wrapped(wrapped(text.as_bytes()).as_bytes()), "f!base64@1!base64@1", 21),
     ] {
         let findings = Push::new().blob("f", data).findings().await;

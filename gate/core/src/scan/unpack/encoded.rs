@@ -97,7 +97,7 @@ pub(super) fn decode(text: &[u8], spelling: Spelling, each: &mut dyn FnMut(u64, 
             is_begin = false;
             let letters = letters.trim_end_with(|c| c == '=');
             if letters.len() >= 4 && letters.iter().all(is_letter) {
-                block.take(number, letters, each);
+                block.take(number, letters, is_joined(line, letters), each);
                 continue;
             }
             block.end(each);
@@ -105,13 +105,21 @@ pub(super) fn decode(text: &[u8], spelling: Spelling, each: &mut dyn FnMut(u64, 
                 let runs = piece.split(|byte| !is_letter(byte)).filter(|run| run.len() >= SHORTEST);
                 for run in runs.flat_map(|run| run.chunks(LONGEST)) {
                     let mut alone = Block::new(spelling);
-                    alone.take(number, run, each);
+                    alone.take(number, run, is_joined(line, run), each);
                     alone.end(each);
                 }
             }
         }
     }
     block.end(each);
+}
+
+/// Whether another letter or digit stands right beside a part of this line, as in `0x6162` or the `n` of `"\n…"`: then the
+/// scanner does not see where it begins or ends.
+fn is_joined(line: &[u8], part: &[u8]) -> bool {
+    let start = part.as_ptr() as usize - line.as_ptr() as usize;
+    let beside = [start.checked_sub(1).and_then(|at| line.get(at)), line.get(start + part.len())];
+    beside.into_iter().flatten().any(u8::is_ascii_alphanumeric)
 }
 
 /// What a line holds between quotes, or without the signs of a comment or a continuation around it.
@@ -129,19 +137,26 @@ struct Block {
     lines: usize,
     length: usize,
     letters: Vec<u8>,
+    is_joined: bool,
 }
 
 impl Block {
     fn new(spelling: Spelling) -> Self {
-        Self { spelling, first: 0, lines: 0, length: 0, letters: Vec::new() }
+        Self { spelling, first: 0, lines: 0, length: 0, letters: Vec::new(), is_joined: false }
     }
 
-    fn take(&mut self, number: u64, letters: &[u8], each: &mut dyn FnMut(u64, &[u8])) {
+    fn take(
+        &mut self,
+        number: u64,
+        letters: &[u8],
+        is_joined: bool,
+        each: &mut dyn FnMut(u64, &[u8]),
+    ) {
         if self.lines > 0 && letters.len() > self.length {
             self.end(each);
         }
         if self.lines == 0 {
-            (self.first, self.length) = (number, letters.len());
+            (self.first, self.length, self.is_joined) = (number, letters.len(), is_joined);
         }
         self.lines += 1;
         self.letters.extend_from_slice(letters);
@@ -151,12 +166,12 @@ impl Block {
     }
 
     fn end(&mut self, each: &mut dyn FnMut(u64, &[u8])) {
-        let Self { spelling, first, lines, letters, .. } =
+        let Self { spelling, first, lines, letters, is_joined, .. } =
             std::mem::replace(self, Self::new(self.spelling));
         if letters.len() < SHORTEST {
             return;
         }
-        let is_seen = lines == 1 && letters.len() < ONE_SEGMENT;
+        let is_seen = lines == 1 && letters.len() < ONE_SEGMENT && !is_joined;
         let Some(decoded) = spelling.decode(letters) else { return };
         if is_worth_showing(&decoded, is_seen) {
             each(first, &decoded);
@@ -229,6 +244,8 @@ mod tests {
     fn what_the_scanner_decodes_itself_is_left_to_it() {
         assert_eq!(decoded(STANDARD.encode(TEXT).as_bytes()), []);
         assert_eq!(decoded(hex(TEXT).as_bytes()), []);
+        let joined = format!("x = 0x{}; y = \"a\\n{}\\n\"", hex(TEXT), STANDARD.encode(TEXT));
+        assert_eq!(decoded(joined.as_bytes()), [(1, TEXT.to_vec()), (1, TEXT.to_vec())]);
         let long = TEXT.repeat(300);
         let text = format!("x = \"{}\"\n", STANDARD.encode(&long));
         assert_eq!(decoded(text.as_bytes()), [(1, long)]);
