@@ -1,6 +1,7 @@
 //! Reads a content in every view, and what lies in it if it is an archive, under caps.
 
 mod archive;
+mod dumped;
 mod encoded;
 mod escaped;
 mod streams;
@@ -147,6 +148,7 @@ impl<'a> Unpacker<'a> {
                 });
             }
             escaped::decode(content, &mut |line, decoded| show(line, decoded, "escapes"));
+            dumped::decode(content, &mut |line, decoded| show(line, decoded, "dump"));
         }
     }
 

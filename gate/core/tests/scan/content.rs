@@ -333,6 +333,12 @@ async fn base64_that_gitleaks_does_not_see_through_is_decoded() {
     let json = format!("{{\"content\": \"{}\"}}\n", wrapped(text.as_bytes()).replace('\n', "\\n"));
     let list: String = text.bytes().map(|byte| format!("0x{byte:02x}, ")).collect();
     let string: String = text.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+    let offsets: String = (text.as_bytes().chunks(16).zip((0_u32..).step_by(16)))
+        .map(|(bytes, at)| {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x} ")).collect();
+            format!("{at:08x}  {hex:<48} |{}|\n", bytes.as_bstr().to_string().replace('\n', "."))
+        })
+        .collect();
     for (name, data, place, line) in [
         ("wrapped", wrapped(text.as_bytes()), "f!base64@1", 21),
         ("wide", command, "f!base64@1", 21),
@@ -348,6 +354,7 @@ async fn base64_that_gitleaks_does_not_see_through_is_decoded() {
         ("a long line of hex", format!("x = {}", hex(&long)), "f!hex@1", 20_021),
         ("a list of bytes", list, "f!escapes@1", 21),
         ("a string of bytes", string, "f!escapes@1", 21),
+        ("a dump with offsets", offsets, "f!dump@1", 21),
         ("a number", format!("x = 0x{};\n", hex(&text)), "f!hex@1", 21),
         (
             "behind a line's end in a string",
