@@ -3,6 +3,7 @@
 mod answer;
 mod connect;
 mod credential;
+mod kept;
 mod tls;
 mod url;
 
@@ -19,24 +20,19 @@ use gate_core::dial::{Answer, Error, ErrorKind, Payload, Rpc};
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::Frame;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use proto::{Service, Version};
 
-use self::connect::Bounded;
+use self::kept::Kept;
 use self::url::Base;
 
 /// Redirects that are followed before it is called a loop.
 const MAX_REDIRECTS: usize = 5;
-/// How long an idle connection is kept; most servers close it sooner.
-const IDLE: Duration = Duration::from_secs(120);
 const USER_AGENT: &str = concat!("git/2.47 git-gate/", env!("CARGO_PKG_VERSION"));
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
-type Http = Client<Bounded<HttpsConnector<HttpConnector>>, Body>;
 
 /// The kept connections: one pool for the system's roots, one for each CA file as it was read last.
 #[derive(Debug)]
@@ -45,8 +41,8 @@ pub(super) struct Clients {
     by_roots: Mutex<HashMap<Option<PathBuf>, Trusting>>,
 }
 
-/// A CA file's bytes, and the client that trusts them.
-type Trusting = (Vec<u8>, Http);
+/// A CA file's bytes, and the connections to servers that it vouches for.
+type Trusting = (Vec<u8>, Kept);
 
 impl Clients {
     /// `connect` is the limit for a connection, TLS included.
@@ -65,7 +61,7 @@ impl Clients {
             return Err(Error::new(ErrorKind::Gate, "").with_source("not an http origin"));
         };
         Ok(Box::new(Repository {
-            http: self.client(*tls, to.ca_file.as_deref())?,
+            kept: self.kept(*tls, to.ca_file.as_deref())?,
             base: Base::new(*tls, host, *port, path)?,
             user: user.clone(),
             token: to.token.clone(),
@@ -75,32 +71,29 @@ impl Clients {
         }))
     }
 
-    fn client(&self, tls: bool, ca_file: Option<&Path>) -> Result<Http, Error> {
+    fn kept(&self, tls: bool, ca_file: Option<&Path>) -> Result<Kept, Error> {
         let file = if tls { ca_file } else { None };
         let pem = file.map(tls::read).transpose()?.unwrap_or_default();
         let mut by_roots = self.by_roots.lock().unwrap_or_else(PoisonError::into_inner);
         let key = file.map(Path::to_owned);
-        if let Some((_, client)) = by_roots.get(&key).filter(|(known, _)| *known == pem) {
-            return Ok(client.clone());
+        if let Some((_, kept)) = by_roots.get(&key).filter(|(known, _)| *known == pem) {
+            return Ok(kept.clone());
         }
         let roots = file.map(|_| pem.as_slice());
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
-        connector.set_keepalive(Some(IDLE));
+        connector.set_keepalive(Some(kept::IDLE));
         let connector = HttpsConnector::from((connector, Arc::new(tls::config(roots)?)));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_timer(TokioTimer::new())
-            .build(Bounded::new(connector, self.connect));
-        by_roots.insert(key, (pem, client.clone()));
-        Ok(client)
+        let kept = Kept::new(connector, self.connect);
+        by_roots.insert(key, (pem, kept.clone()));
+        Ok(kept)
     }
 }
 
 /// One service of one repository. It learns where the repository has moved to on its host.
 struct Repository {
-    http: Http,
+    kept: Kept,
     base: Base,
     user: Option<String>,
     token: Option<PathBuf>,
@@ -127,8 +120,7 @@ impl Repository {
     async fn discover(&mut self) -> Result<Answer, Error> {
         for _ in 0..=MAX_REDIRECTS {
             let query = format!("/info/refs?service={}", self.service);
-            let request = self.request(Method::GET, &query).await?.body(empty());
-            let response = self.send(request).await?;
+            let response = self.kept.ask(self.get(&query), self.get(&query)).await?;
             if response.status().is_redirection() {
                 self.base = self.base.redirected(response.headers(), &query)?;
                 self.was_redirected = true;
@@ -144,22 +136,14 @@ impl Repository {
         let expected = format!("application/x-{}-result", self.service);
         let response = match payload {
             Payload::Streamed(pieces) => {
-                let body =
-                    StreamBody::new(pieces.map(|piece| piece.map(Frame::data))).boxed_unsync();
-                self.send(self.post_request().await?.body(body)).await?
+                let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data)));
+                self.kept.send(self.post_request(body.boxed_unsync()).await?).await?
             }
-            Payload::Whole(bytes) => {
-                match self.send(self.post_request().await?.body(full(&bytes))).await {
-                    // the server closed a kept connection while this was on its way; asking twice does no harm
-                    Err(error)
-                        if error.kind() == ErrorKind::Lost
-                            && self.service == Service::UploadPack =>
-                    {
-                        self.send(self.post_request().await?.body(full(&bytes))).await?
-                    }
-                    response => response?,
-                }
+            Payload::Whole(bytes) if self.service == Service::UploadPack => {
+                let request = || self.post_request(full(&bytes));
+                self.kept.ask(request(), request()).await?
             }
+            Payload::Whole(bytes) => self.kept.send(self.post_request(full(&bytes)).await?).await?,
         };
         if response.status().is_redirection() {
             return Err(Error::new(ErrorKind::Garbage, "it redirects a request that was no GET"));
@@ -167,11 +151,18 @@ impl Repository {
         answer::checked(response, &expected).await
     }
 
-    async fn post_request(&self) -> Result<http::request::Builder, Error> {
+    async fn get(&self, query: &str) -> Result<Request<Body>, Error> {
+        let request = self.request(Method::GET, query).await?;
+        request.body(full(&Bytes::new())).map_err(unfit)
+    }
+
+    async fn post_request(&self, body: Body) -> Result<Request<Body>, Error> {
         let request = self.request(Method::POST, &format!("/{}", self.service)).await?;
-        Ok(request
+        request
             .header(header::CONTENT_TYPE, format!("application/x-{}-request", self.service))
-            .header(header::ACCEPT, format!("application/x-{}-result", self.service)))
+            .header(header::ACCEPT, format!("application/x-{}-result", self.service))
+            .body(body)
+            .map_err(unfit)
     }
 
     async fn request(&self, method: Method, path: &str) -> Result<http::request::Builder, Error> {
@@ -189,19 +180,10 @@ impl Repository {
         }
         Ok(request)
     }
-
-    async fn send(
-        &self,
-        request: Result<Request<Body>, http::Error>,
-    ) -> Result<http::Response<Incoming>, Error> {
-        let request =
-            request.map_err(|error| Error::new(ErrorKind::Gate, "").with_source(error))?;
-        self.http.request(request).await.map_err(answer::failed)
-    }
 }
 
-fn empty() -> Body {
-    full(&Bytes::new())
+fn unfit(error: http::Error) -> Error {
+    Error::new(ErrorKind::Gate, "").with_source(error)
 }
 
 fn full(bytes: &Bytes) -> Body {

@@ -4,6 +4,7 @@
 
 mod boundary;
 mod exchanged;
+mod http;
 mod https;
 mod race;
 mod refresh;

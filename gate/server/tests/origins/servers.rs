@@ -103,13 +103,44 @@ pub(crate) struct Relay {
 /// Called with each piece before it is passed on.
 pub(crate) type Hook = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
+/// Called with the connection's number, from 1 on, the direction and each piece of it.
+pub(crate) type Judge = Arc<dyn Fn(usize, Way, &[u8]) -> Fate + Send + Sync>;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// What the gate says.
+    Asked,
+    /// What the server says.
+    Answered,
+}
+
+/// What becomes of a piece.
+pub(crate) enum Fate {
+    Passed,
+    /// It is lost, and nobody is told.
+    Swallowed,
+    /// It is lost, and the gate is told that the connection has ended.
+    HungUp,
+}
+
 impl Relay {
     pub(crate) fn to(server: SocketAddr) -> Self {
-        Self::with(server, Arc::new(|_| {}), Arc::new(|_| {}))
+        Self::judging(server, Arc::new(|_, _, _| Fate::Passed))
     }
 
     /// `asked` sees what the gate says, `answered` what the server says.
     pub(crate) fn with(server: SocketAddr, asked: Hook, answered: Hook) -> Self {
+        let see = move |_, way, piece: &[u8]| {
+            match way {
+                Way::Asked => asked(piece),
+                Way::Answered => answered(piece),
+            }
+            Fate::Passed
+        };
+        Self::judging(server, Arc::new(see))
+    }
+
+    pub(crate) fn judging(server: SocketAddr, judge: Judge) -> Self {
         let listener = loopback();
         let addr = listener.local_addr().unwrap();
         let accepted = Arc::<AtomicUsize>::default();
@@ -117,13 +148,17 @@ impl Relay {
         // lives as long as the test's process; it holds nothing but its sockets
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                inside.fetch_add(1, Ordering::SeqCst);
+                let number = inside.fetch_add(1, Ordering::SeqCst) + 1;
                 let beyond = TcpStream::connect(server).unwrap();
                 let back = (beyond.try_clone().unwrap(), stream.try_clone().unwrap());
-                let hook = Arc::clone(&answered);
-                std::thread::spawn(move || pass(back.0, back.1, &hook));
-                let hook = Arc::clone(&asked);
-                std::thread::spawn(move || pass(stream, beyond, &hook));
+                let hook = Arc::clone(&judge);
+                std::thread::spawn(move || {
+                    pass(back.0, back.1, |piece| hook(number, Way::Answered, piece));
+                });
+                let hook = Arc::clone(&judge);
+                std::thread::spawn(move || {
+                    pass(stream, beyond, |piece| hook(number, Way::Asked, piece));
+                });
             }
         });
         Self { addr, accepted }
@@ -134,12 +169,17 @@ impl Relay {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream, hook: &Hook) {
+fn pass(mut from: TcpStream, mut to: TcpStream, judge: impl Fn(&[u8]) -> Fate) {
     let mut piece = vec![0; 1 << 14];
     while let Ok(read @ 1..) = from.read(&mut piece) {
-        hook(&piece[..read]);
-        if to.write_all(&piece[..read]).is_err() {
-            break;
+        match judge(&piece[..read]) {
+            Fate::Swallowed => {}
+            Fate::Passed if to.write_all(&piece[..read]).is_ok() => {}
+            Fate::Passed => break,
+            Fate::HungUp => {
+                drop(from.shutdown(std::net::Shutdown::Both));
+                break;
+            }
         }
     }
     drop(to.shutdown(std::net::Shutdown::Write));
