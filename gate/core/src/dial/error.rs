@@ -103,6 +103,9 @@ const DENIED: &[&str] = &[
     "forbidden",
 ];
 
+/// A secret's fewest bytes: words would lose more by the hiding of a shorter one than it is worth.
+const MIN_SECRET: usize = 4;
+
 /// Why the origin was not heard. `Display` is fit for a client: no host path, no credential.
 #[derive(Debug)]
 pub struct Error {
@@ -153,6 +156,24 @@ impl Error {
     #[must_use]
     pub fn with_source(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..self }
+    }
+
+    /// Shows `secret` as `<credential>` in the words, and what is left of it where they are cut short. One of fewer than
+    /// four bytes is left alone; so is the source.
+    #[must_use]
+    pub fn hiding(mut self, secret: &str) -> Self {
+        if secret.len() < MIN_SECRET {
+            return self;
+        }
+        self.words = self.words.replace(secret, "<credential>");
+        if let Some(line) = self.words.strip_suffix('…') {
+            let starts = secret.char_indices().map(|(at, _)| &secret[..at]).rev();
+            let mut starts = starts.take_while(|start| start.len() >= MIN_SECRET);
+            if let Some(line) = starts.find_map(|start| line.strip_suffix(start)) {
+                self.words = format!("{line}<credential>…");
+            }
+        }
+        self
     }
 
     pub const fn kind(&self) -> ErrorKind {
@@ -212,5 +233,21 @@ mod tests {
             "no answer within 300 ms (limits.refresh)"
         );
         assert_eq!(EdgeError::from(error).blame(), Blame::Origin);
+    }
+
+    #[test]
+    fn a_secret_is_shown_nowhere_in_the_words() {
+        let hiding = |words: &str, secret| {
+            Error::new(ErrorKind::Denied, words).hiding(secret).words().to_owned()
+        };
+        assert_eq!(hiding("s3cret, s3cret!", "s3cret"), "<credential>, <credential>!");
+        assert_eq!(hiding("no is no", "no"), "no is no");
+        // wherever the words are cut short
+        for before in 0..420 {
+            let words =
+                hiding(&format!("{}s3crét{}", "x".repeat(before), "y".repeat(400)), "s3crét");
+            let told = words.trim_matches(['x', 'y', '…']);
+            assert!(["<credential>", "s3c", "s3", "s", ""].contains(&told), "{before}: {words}");
+        }
     }
 }

@@ -25,6 +25,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use proto::{Service, Version};
 
+use self::credential::Told;
 use self::kept::Kept;
 use self::url::Base;
 
@@ -65,6 +66,7 @@ impl Clients {
             base: Base::new(*tls, host, *port, path)?,
             user: user.clone(),
             token: to.token.clone(),
+            told: Told::default(),
             service,
             version,
             was_redirected: false,
@@ -97,6 +99,7 @@ struct Repository {
     base: Base,
     user: Option<String>,
     token: Option<PathBuf>,
+    told: Told,
     service: Service,
     version: Version,
     was_redirected: bool,
@@ -104,7 +107,10 @@ struct Repository {
 
 impl Rpc for Repository {
     fn advertisement(&mut self) -> BoxFuture<'_, Result<Answer, Error>> {
-        Box::pin(self.discover())
+        Box::pin(async {
+            let answer = self.discover().await;
+            answer.map_err(|error| self.told.hide(error))
+        })
     }
 
     fn was_redirected(&self) -> bool {
@@ -112,7 +118,10 @@ impl Rpc for Repository {
     }
 
     fn call(&mut self, payload: Payload) -> BoxFuture<'_, Result<Answer, Error>> {
-        Box::pin(self.post(payload))
+        Box::pin(async {
+            let answer = self.post(payload).await;
+            answer.map_err(|error| self.told.hide(error))
+        })
     }
 }
 
@@ -176,7 +185,8 @@ impl Repository {
         }
         if let Some(token) = &self.token {
             let credential = credential::read(token, self.user.as_deref()).await?;
-            request = request.header(header::AUTHORIZATION, credential);
+            self.told.add(&credential);
+            request = request.header(header::AUTHORIZATION, credential.header);
         }
         Ok(request)
     }

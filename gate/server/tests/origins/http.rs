@@ -1,6 +1,8 @@
 //! http origins whose kept connections die without a sign: what may be asked twice is answered over a new one, and a push
-//! is never sent twice.
+//! is never sent twice. And ones that repeat the gate's credential in what they say.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Barrier, Mutex};
@@ -167,5 +169,57 @@ async fn a_push_is_never_sent_twice() {
         });
         join_all(pushes).await;
         assert_eq!(relay.accepted(), KEPT, "connections");
+    }
+}
+
+/// A program that denies everything, in words that hold the header; with the path `type`, in its answer's type.
+const ECHO: &str = r#"#!/bin/sh
+case $PATH_INFO in
+/type/*) printf 'Content-Type: x/%s\r\n\r\n' "$HTTP_AUTHORIZATION" ;;
+*) printf 'Status: 403\r\nContent-Type: text/plain\r\n\r\ndenied for %s, %s' "$HTTP_AUTHORIZATION" "$(cat token)" ;;
+esac
+"#;
+
+#[tokio::test]
+async fn a_credential_that_the_origin_repeats_is_not_shown() {
+    let scene = Scene::sample();
+    let file = |name: &str| scene.dir.path().join(name);
+    std::fs::write(file("echo"), ECHO).unwrap();
+    std::fs::set_permissions(file("echo"), Permissions::from_mode(0o755)).unwrap();
+    let dir = scene.dir.path().display();
+    let lighttpd =
+        Lighttpd::start(&scene, &format!("alias.url += (\"/echo/\" => \"{dir}/echo/\")"));
+    for (user, token, said) in [
+        ("", "s3cr3t-token\n", "Bearer <credential>, <credential>"),
+        ("", "bot:s3cr3t-token\n", "Basic <credential>, <credential>"),
+        ("bot@", "s3cr3t-token\n", "Basic <credential>, <credential>"),
+    ] {
+        std::fs::write(file("token"), token).unwrap();
+        for (path, expected) in [
+            (
+                "words",
+                format!("origin denied the gate access: HTTP 403 Forbidden: denied for {said}"),
+            ),
+            (
+                "type",
+                format!(
+                    "origin does not speak the git protocol: its HTTP answer is of type x/{}",
+                    said.split(',').next().unwrap()
+                ),
+            ),
+        ] {
+            let url = format!("http://{user}{}/echo/{path}/origin.git", lighttpd.addr);
+            let to = ResolvedRepo { token: Some(file("token")), ..rule(&url) };
+            let origins = origins();
+            for service in [Service::UploadPack, Service::ReceivePack] {
+                let mut rpc = rpc(&origins, &to, service).await;
+                let payload = Payload::Whole(Bytes::from_static(b"0000"));
+                for error in [rpc.advertisement().await.err(), rpc.call(payload).await.err()] {
+                    let said = error.unwrap().to_string();
+                    assert!(said.starts_with(&expected), "{said}");
+                    assert!(!said.contains("s3cr3t") && !said.contains("czNjcjN0"), "{said}");
+                }
+            }
+        }
     }
 }
