@@ -137,8 +137,7 @@ impl Pool {
         let over: Vec<_> = kept.extract_if(.., |kept| kept.handle.is_closed()).collect();
         let alive = kept.clone();
         drop(kept);
-        // what is dropped with them takes the lock itself
-        drop(over);
+        over.iter().for_each(Kept::abandon);
         alive
     }
 
@@ -189,8 +188,7 @@ impl Pool {
     /// Nobody is to use the connection any more; who uses it already goes on.
     pub(super) fn retire(&self, kept: &Arc<Kept>) {
         lock(&self.kept).retain(|one| !Arc::ptr_eq(one, kept));
-        let ahead = lock(&kept.state).ahead.take();
-        drop(ahead);
+        kept.abandon();
         self.freed.notify_waiters();
     }
 
@@ -211,6 +209,13 @@ impl Kept {
 
     pub(super) fn handle(&self) -> &Handle<Judge> {
         &self.handle
+    }
+
+    /// Lets go of the channel opened ahead, which holds the connection as the connection holds it.
+    fn abandon(self: &Arc<Self>) {
+        let ahead = lock(&self.state).ahead.take();
+        // takes the lock itself
+        drop(ahead);
     }
 
     /// It has opened a channel.
