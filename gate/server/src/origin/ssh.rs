@@ -3,6 +3,7 @@
 mod channel;
 mod connect;
 mod identity;
+mod kept;
 mod known_hosts;
 mod pool;
 mod session;

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::session::Place;
+use super::kept::Place;
 
 /// Messages that wait for a reader; each is at most a packet of ssh, 32 KiB.
 const DEPTH: usize = 16;
@@ -103,7 +103,7 @@ impl Listener {
             };
             let Some(message) = message else {
                 if self.data.is_some() {
-                    place.condemn();
+                    place.is_dead();
                 }
                 break End::Left;
             };

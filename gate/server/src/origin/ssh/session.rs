@@ -11,17 +11,10 @@ use russh::client::Msg;
 use tokio::time::timeout;
 
 use super::channel;
-use super::pool::{Kept, Pool};
+use super::kept::{Kept, Place};
 
 /// How long a kept connection may take to open a channel before it is given up for dead.
 const CHANNEL: Duration = Duration::from_secs(3);
-
-/// A channel's place on a connection, for as long as the server counts it.
-#[derive(Debug)]
-pub(super) struct Place {
-    pool: Arc<Pool>,
-    kept: Arc<Kept>,
-}
 
 /// Why no channel came to be.
 #[derive(Debug)]
@@ -29,53 +22,6 @@ pub(super) struct Refusal {
     pub error: Error,
     /// Whether another connection would fare no better: this one was new.
     pub is_final: bool,
-}
-
-impl Place {
-    /// Of a connection on which the place has been counted.
-    pub(super) fn new(pool: Arc<Pool>, kept: Arc<Kept>) -> Self {
-        Self { pool, kept }
-    }
-
-    pub(super) fn kept(&self) -> &Arc<Kept> {
-        &self.kept
-    }
-
-    /// The connection proved dead: nobody is to use it any more.
-    pub(super) fn condemn(&self) {
-        self.pool.retire(&self.kept);
-    }
-
-    /// Opens the channel. Its place is free again if that fails.
-    pub(super) async fn open(self) -> Result<Session, Refusal> {
-        let refused = match timeout(CHANNEL, self.kept.handle().channel_open_session()).await {
-            Ok(Ok(channel)) => {
-                self.kept.serves();
-                return Ok(Session { channel: Some(channel), place: Some(self), is_proved: true });
-            }
-            Ok(Err(error)) => Some(error),
-            Err(_) => None,
-        };
-        let is_alone = match &refused {
-            Some(russh::Error::ChannelOpenFailure(_)) => self.pool.is_full(&self.kept),
-            _ => {
-                self.condemn();
-                true
-            }
-        };
-        let error = match refused {
-            Some(error) => Error::new(ErrorKind::Unreachable, "its ssh server opens no channel")
-                .with_source(error),
-            None => Error::new(ErrorKind::Unreachable, "its ssh server is silent"),
-        };
-        Err(Refusal { error, is_final: is_alone && !self.kept.has_served() })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.pool.leave(&self.kept);
-    }
 }
 
 /// An open channel. Dropped unused, it is closed.
@@ -87,16 +33,43 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Opens a channel at this place, which is free again if that fails.
+    pub(super) async fn open(place: Place) -> Result<Self, Refusal> {
+        let unreachable = |words| Error::new(ErrorKind::Unreachable, words);
+        let refused = "its ssh server opens no channel";
+        match timeout(CHANNEL, place.kept().handle().channel_open_session()).await {
+            Ok(Ok(channel)) => {
+                place.is_served();
+                Ok(Self { channel: Some(channel), place: Some(place), is_proved: true })
+            }
+            Ok(Err(error)) => {
+                let is_full = matches!(error, russh::Error::ChannelOpenFailure(_));
+                let is_final = if is_full { place.is_refused() } else { place.is_dead() };
+                Err(Refusal { error: unreachable(refused).with_source(error), is_final })
+            }
+            Err(_) => {
+                let is_final = place.is_dead();
+                Err(Refusal { error: unreachable("its ssh server is silent"), is_final })
+            }
+        }
+    }
+
+    /// Whether it is a channel of this very connection.
+    pub(super) fn is_on(&self, kept: &Arc<Kept>) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_on(kept))
+    }
+
     /// Whether the server has answered just now, rather than when the channel was opened ahead.
     pub(super) fn is_proved(&self) -> bool {
         self.is_proved
     }
 
-    /// It waits from now on, unless the server has said something in it: all that it could say is that it is over.
+    /// The same, if it still is of use. All that the server could have said in it is that it is over.
     pub(super) fn unheard(mut self) -> Option<Self> {
         self.is_proved = false;
         let is_silent = self.channel.as_mut()?.wait().now_or_never().is_none();
-        is_silent.then_some(self)
+        let is_usable = self.place.as_ref().is_some_and(|place| place.kept().is_usable());
+        (is_silent && is_usable).then_some(self)
     }
 
     /// Starts the program of this command line; `secret` is a path that its words must not tell. That the server runs it
@@ -119,7 +92,7 @@ impl Session {
             channel.exec(true, line).await
         };
         if let Err(error) = started.await {
-            place.condemn();
+            place.is_dead();
             let words = "its ssh server closed the connection";
             return Err(Error::new(ErrorKind::Unreachable, words).with_source(error));
         }
