@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod mind;
+mod orphans;
 mod run;
 mod show;
 
@@ -9,8 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use self::orphans::Orphans;
 use crate::cli::{Cli, Command};
-use crate::docker::find::Orphan;
 use crate::docker::{Engine, EngineError, launch, lock};
 use crate::host::Host;
 use crate::manifest::{self, Manifest};
@@ -48,16 +49,6 @@ pub enum Usage {
     ManifestThere(PathBuf),
     #[error("`{0}` is not NAME=VALUE of a question in the manifest")]
     Answer(String),
-}
-
-/// Something stands where a launch wants to make its own.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", render_orphans(self))]
-pub struct Orphans {
-    bottle: String,
-    orphans: Vec<Orphan>,
-    /// Its agent was let go, and works.
-    runs: bool,
 }
 
 /// No bottle of that name runs.
@@ -166,36 +157,6 @@ fn code(error: &anyhow::Error) -> u8 {
         .or_else(|| is(error.is::<NotThere>(), EX_UNAVAILABLE))
         .or_else(|| is(error.is::<lock::Error>(), EX_UNAVAILABLE))
         .unwrap_or(EX_SOFTWARE)
-}
-
-fn render_orphans(Orphans { bottle, orphans, runs }: &Orphans) -> String {
-    let mut text = format!("bottle {bottle} cannot be launched: its names are taken");
-    for orphan in orphans {
-        let Orphan { name, kind, .. } = orphan;
-        let kind = kind.as_str();
-        let state = [orphan.state.as_str(), orphan.status.as_str()]
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join(", ");
-        text.push_str(&format!("\n  {kind} {name} ({state})"));
-        if !orphan.ours {
-            text.push_str(&format!(
-                ": not made by bottle; if it is yours, docker {kind} rm {name}"
-            ));
-        }
-    }
-    let next = if *runs {
-        format!("it runs: bottle attach {bottle}, or bottle stop {bottle}")
-    } else if orphans.iter().any(|orphan| orphan.ours) {
-        format!("run `bottle cleanup {bottle}`")
-    } else {
-        format!(
-            "as above, or give the bottle another name; bottle cleanup {bottle} takes only what bottle made"
-        )
-    };
-    text.push_str(&format!("\n  next: {next}"));
-    text
 }
 
 fn show_others(others: &[String]) -> String {

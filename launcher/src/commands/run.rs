@@ -7,12 +7,11 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Context, Orphans, Usage, connect, read_manifest, show};
+use super::{Context, Usage, connect, orphans, read_manifest, show};
 use crate::cli::Run;
 use crate::docker::attach::{Ended, Target};
 use crate::docker::launch::{Launch, Options};
 use crate::docker::{Engine, EngineError, lock, look};
-use crate::guest::hold;
 use crate::manifest::Manifest;
 use crate::names::Role;
 use crate::plan::{EnvSource, Plan};
@@ -91,22 +90,10 @@ pub(super) async fn resolve(
     let mut facts = look::host_facts(&context.host, &context.own)?;
     engine.add_facts(&manifest.name, &mut facts).await?;
     let plan = crate::plan::plan(manifest, &facts)?;
-    match orphans(engine, &plan).await? {
+    match orphans::find(engine, &plan).await? {
         Some(orphans) => Err(orphans.into()),
         None => Ok(plan),
     }
-}
-
-/// What bears the names of this launch already.
-pub(super) async fn orphans(engine: &Engine, plan: &Plan) -> Result<Option<Orphans>, EngineError> {
-    let orphans = engine.orphans(plan).await?;
-    if orphans.is_empty() {
-        return Ok(None);
-    }
-    let agent = plan.container(Role::Agent).map(|agent| agent.name.as_str()).unwrap_or_default();
-    let alive = orphans.iter().any(|it| it.ours && it.name == agent && it.state == "running");
-    let runs = alive && engine.has_file(agent, hold::OPEN).await;
-    Ok(Some(Orphans { bottle: plan.bottle.to_string(), orphans, runs }))
 }
 
 enum How {

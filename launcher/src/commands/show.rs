@@ -24,7 +24,7 @@ pub(super) async fn plan(bottle: &str, json: bool, context: &Context) -> anyhow:
     }
     let plan = crate::plan::plan(&manifest, &facts)?;
     if let Ok(engine) = &engine {
-        orphans = super::run::orphans(engine, &plan).await?;
+        orphans = super::orphans::find(engine, &plan).await?;
     }
     if json {
         let mut value = serde_json::to_value(&plan)?;
