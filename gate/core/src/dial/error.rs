@@ -89,7 +89,6 @@ const UNKNOWN: &[&str] = &[
     "does not appear to be a git repository",
     "not exported",
     "does not exist",
-    "no such file or directory",
     "could not be found",
     "no such repository",
 ];
@@ -125,7 +124,9 @@ impl Error {
     pub fn said(words: impl AsRef<[u8]>) -> Self {
         let lower = words.as_ref().to_ascii_lowercase();
         let says = |needles: &[&str]| needles.iter().any(|needle| lower.contains_str(needle));
-        let kind = if says(UNKNOWN) {
+        // a shell says it of its own files
+        let is_gone = says(&["fatal: "]) && says(&["no such file or directory"]);
+        let kind = if says(UNKNOWN) || is_gone {
             ErrorKind::UnknownRepository
         } else if says(DENIED) {
             ErrorKind::Denied
@@ -215,6 +216,21 @@ impl From<Error> for EdgeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn servers_words_are_sorted_by_what_they_mean() {
+        for (words, kind) in [
+            ("fatal: '/x' does not appear to be a git repository", ErrorKind::UnknownRepository),
+            (
+                "fatal: cannot change to '/x': No such file or directory",
+                ErrorKind::UnknownRepository,
+            ),
+            ("bash: line 1: /opt/git-shell: No such file or directory", ErrorKind::Refused),
+            ("Permission denied (publickey).", ErrorKind::Denied),
+        ] {
+            assert_eq!(Error::said(words).kind(), kind, "{words}");
+        }
+    }
 
     #[test]
     fn the_public_line_holds_the_origins_words_and_is_one_line() {
