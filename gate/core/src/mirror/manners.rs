@@ -1,5 +1,5 @@
 //! How an origin spoke when it was last heard. On the strength of that it is asked for its refs in the first breath, and
-//! what it answers is as fresh as if it had been heard out before: one round trip is saved, nothing is taken over.
+//! what it answers is as fresh as if it had been heard out before: time is saved, nothing is taken over.
 
 use std::sync::Arc;
 use std::time::Duration;
