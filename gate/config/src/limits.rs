@@ -8,7 +8,8 @@ use crate::{ByteSize, Period};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Until a connection to the origin stands, name look-up, TLS and ssh's key exchange included.
+    /// Until a connection to the origin stands, name look-up, TLS and ssh's key exchange included; and how long a question
+    /// to it may go unanswered before it is asked once more.
     pub connect: Period,
     /// Until the origin has listed its refs and sent what is new; a request that waits longer fails.
     pub refresh: Period,
@@ -34,7 +35,8 @@ pub struct Limits {
     pub keepalive: Period,
     /// How long no connection is accepted after the system refused one, such as for want of file descriptors.
     pub accept_pause: Period,
-    /// How long a mirror that nobody asks for stays open, and a connection to an ssh origin that nobody uses. On disk it stays.
+    /// How long a mirror that nobody asks for stays open (on disk it stays), and a connection to an ssh origin that nobody
+    /// uses.
     pub mirror_idle: Period,
     /// How long sessions may go on after the gate was told to stop.
     pub drain: Period,

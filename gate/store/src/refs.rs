@@ -116,7 +116,8 @@ impl RefTable {
         diff::Diff::new(self, new)
     }
 
-    /// Whether the other table has the same names with the same targets, whatever it says of peeled values.
+    /// Whether the other table has the same names with the same targets, and the same symrefs, whatever it says of peeled
+    /// values.
     pub fn has_same_targets(&self, other: &Self) -> bool {
         self.names == other.names
             && self.ends == other.ends

@@ -118,14 +118,15 @@ impl Inner {
             }
         };
         lock(&self.manners).forget();
-        let is_lost = matches!(error.kind(), ErrorKind::TimedOut { .. });
-        if is_lost {
+        // told at once: the deadline may come before the second answer
+        let was_unheard = matches!(error.kind(), ErrorKind::TimedOut { .. });
+        if was_unheard {
             lock(&self.manners).missed();
         }
         let link = self.dial(&rule).await?;
         let answer = self.ask(link, store, None).await?;
         // one that fails in the same way was not misunderstood
-        if is_assumed && !is_lost {
+        if is_assumed && !was_unheard {
             lock(&self.manners).missed();
         }
         Ok(answer)

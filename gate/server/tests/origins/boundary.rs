@@ -25,7 +25,7 @@ impl Scene {
 
     /// Commits that the mirror's refs reach; and the mirror is whole.
     fn mirrored_commits(&self) -> usize {
-        git(&self.mirror_dir(), &["fsck", "--full", "--strict"]);
+        self.check_mirror();
         git(&self.mirror_dir(), &["rev-list", "--count", "--all"]).parse().unwrap()
     }
 }

@@ -98,9 +98,31 @@ impl Scene {
 
     /// What git says the mirror's refs are; and that it is whole.
     pub(crate) fn mirrored(&self) -> String {
+        self.check_mirror();
+        git(self.dir.path(), &["ls-remote", self.mirror_dir().to_str().unwrap()])
+    }
+
+    /// The mirror is whole, says git. It is asked again if consolidation took packs away from under it: alone of git's
+    /// commands fsck does not look for where their objects have gone.
+    #[track_caller]
+    pub(crate) fn check_mirror(&self) {
         let mirror = self.mirror_dir();
-        git(&mirror, &["fsck", "--full", "--strict"]);
-        git(self.dir.path(), &["ls-remote", mirror.to_str().unwrap()])
+        let packs = || {
+            let entries = std::fs::read_dir(mirror.join("objects/pack")).into_iter().flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        loop {
+            let before = packs();
+            let fsck =
+                command("git", &mirror).args(["fsck", "--full", "--strict"]).output().unwrap();
+            if before == packs() {
+                let said = String::from_utf8_lossy(&fsck.stderr);
+                assert!(fsck.status.success(), "git fsck: {said}");
+                return;
+            }
+        }
     }
 
     pub(crate) fn mirror(&self, url: &str) -> Mirror {

@@ -103,7 +103,7 @@ impl Listener {
             };
             let Some(message) = message else {
                 if self.data.is_some() {
-                    place.is_dead();
+                    place.condemn();
                 }
                 break End::Left;
             };

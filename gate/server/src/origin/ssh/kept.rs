@@ -126,15 +126,15 @@ impl Place {
     }
 
     /// The server has opened a channel.
-    pub(super) fn is_served(&self) {
+    pub(super) fn served(&self) {
         self.kept.has_served.store(true, Ordering::Relaxed);
     }
 
     /// The server refuses one more session: it lets only the others onto this connection. Where there are none it counts
     /// some that were let go, and another connection has none of them. Whether no connection would do.
-    pub(super) fn is_refused(&self) -> bool {
+    pub(super) fn refused(&self) -> bool {
         match self.kept.taken().places - 1 {
-            0 => self.is_dead(),
+            0 => self.condemn(),
             others => {
                 self.kept.room.most.fetch_min(others, Ordering::Relaxed);
                 false
@@ -143,7 +143,7 @@ impl Place {
     }
 
     /// The connection proved dead. Whether no other would do: it has never opened a channel.
-    pub(super) fn is_dead(&self) -> bool {
+    pub(super) fn condemn(&self) -> bool {
         self.kept.retire();
         !self.kept.has_served.load(Ordering::Relaxed)
     }

@@ -39,16 +39,16 @@ impl Session {
         let refused = "its ssh server opens no channel";
         match timeout(CHANNEL, place.kept().handle().channel_open_session()).await {
             Ok(Ok(channel)) => {
-                place.is_served();
+                place.served();
                 Ok(Self { channel: Some(channel), place: Some(place), is_proved: true })
             }
             Ok(Err(error)) => {
                 let is_full = matches!(error, russh::Error::ChannelOpenFailure(_));
-                let is_final = if is_full { place.is_refused() } else { place.is_dead() };
+                let is_final = if is_full { place.refused() } else { place.condemn() };
                 Err(Refusal { error: unreachable(refused).with_source(error), is_final })
             }
             Err(_) => {
-                let is_final = place.is_dead();
+                let is_final = place.condemn();
                 Err(Refusal { error: unreachable("its ssh server is silent"), is_final })
             }
         }
@@ -92,7 +92,7 @@ impl Session {
             channel.exec(true, line).await
         };
         if let Err(error) = started.await {
-            place.is_dead();
+            place.condemn();
             let words = "its ssh server closed the connection";
             return Err(Error::new(ErrorKind::Unreachable, words).with_source(error));
         }
